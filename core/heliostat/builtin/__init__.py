@@ -1,0 +1,1 @@
+"""The default implementations, each registered through the public hooks."""

@@ -1,0 +1,1 @@
+"""What an implementation of Heliostat's parts must do: one small interface each."""

@@ -1,0 +1,143 @@
+"""A repository holds job, chunk and attempt rows, and a lease that says which coordinator may write them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
+
+from heliostat.model.status import (
+    AttemptState,
+    AttemptStatus,
+    ChunkState,
+    ChunkStatus,
+    JobMetrics,
+    JobState,
+    JobStatus,
+    Wish,
+)
+
+
+class Lease(Struct, frozen=True, kw_only=True):
+    """The right to write one job's rows, until it runs out."""
+
+    job_id: str
+    owner: str
+    """The coordinator; unique for each acquisition."""
+    ttl: float
+    """Seconds that the lease lives after its last renewal. Every commit renews it."""
+
+
+class ChunkChange(Struct, frozen=True, array_like=True, gc=False):
+    """The new state of a chunk's row."""
+
+    index: int
+    state: ChunkState
+    attempts: int
+    position: int | None = None
+    """Only with `succeeded`: the number of succeeded chunks, this one included."""
+
+
+class JobChange(Struct, frozen=True, kw_only=True):
+    """The new state of a job's row. What is None stays as it is, except that a new `state` replaces `error`."""
+
+    state: JobState | None = None
+    error: str | None = None
+    metrics: JobMetrics | None = None
+    output: str | None = None
+
+
+class Batch(Struct, kw_only=True):
+    """What one commit writes: all of it or nothing."""
+
+    chunks: Sequence[ChunkChange] = ()
+    """At most one for each chunk."""
+    attempts: Sequence[AttemptStatus] = ()
+    """At most one for each attempt; a later commit of the same attempt replaces the row."""
+    job: JobChange | None = None
+
+
+class JobRepository(ABC):
+    """An async context manager; opening it creates or checks the schema (SchemaTooNew).
+
+    All methods raise JobNotFound for an unknown id, and RepositoryUnavailable when nothing was read or written and the
+    same call may succeed later. `completed_chunks` is always counted from the chunk rows.
+    """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close; nothing is lost."""
+
+    @abstractmethod
+    async def create(self, job: JobStatus) -> None:
+        """Store a new job with one `pending` row for each chunk of `job.spec`. Raises JobExists."""
+
+    @abstractmethod
+    async def get(self, job_id: str) -> JobStatus: ...
+
+    @abstractmethod
+    async def list(
+        self, *, states: Iterable[JobState] | None = None, limit: int = 100, offset: int = 0
+    ) -> list[JobStatus]:
+        """Jobs, the newest first; only those in one of `states` when that is given."""
+
+    @abstractmethod
+    async def chunks(
+        self, job_id: str, *, state: ChunkState | None = None, limit: int | None = None, offset: int = 0
+    ) -> Sequence[ChunkStatus]:
+        """Chunk rows by index."""
+
+    @abstractmethod
+    async def count(self, job_id: str) -> dict[ChunkState, int]:
+        """How many chunks are in each state; every state is a key."""
+
+    @abstractmethod
+    async def attempts(
+        self, job_id: str, *, index: int | None = None, state: AttemptState | None = None
+    ) -> Sequence[AttemptStatus]:
+        """Attempt rows by chunk and number: of one chunk, in one state, or all."""
+
+    @abstractmethod
+    async def acquire(self, job_id: str, owner: str, ttl: float, *, dead: str | None = None) -> Lease:
+        """Become the job's coordinator, and clear its wish. Raises LeaseHeld while another's lease lives, unless that
+        other is `dead`, the owner whom the caller knows to be gone."""
+
+    @abstractmethod
+    async def commit(self, lease: Lease, batch: Batch) -> None:
+        """Write a batch and renew the lease, in one transaction that is on the disk when this returns.
+
+        Raises LeaseLost, and writes nothing, when the lease is no longer the caller's (one that ran out and that
+        nobody took is still the caller's)."""
+
+    @abstractmethod
+    async def withdraw(self, lease: Lease, indexes: Sequence[int]) -> None:
+        """Set succeeded chunks whose output is gone back to `pending`, and renumber the positions of the others from
+        1 in their order. Raises LeaseLost."""
+
+    @abstractmethod
+    async def configure(self, lease: Lease, job: JobStatus) -> None:
+        """Write the job's `settings` and `worker`. Raises LeaseLost."""
+
+    @abstractmethod
+    async def poll(self, lease: Lease) -> Wish | None:
+        """What was asked of this coordinator. Cheap: called a few times a second. Raises LeaseLost."""
+
+    @abstractmethod
+    async def wish(self, job_id: str, wish: Wish | None) -> JobStatus:
+        """Ask something of the job's coordinator, or take it back; returns the job as it then is. A `pause` never
+        replaces a `cancel`."""
+
+    @abstractmethod
+    async def release(self, lease: Lease) -> None:
+        """Give the lease back. Without effect when it is no longer the caller's."""
+
+    @abstractmethod
+    async def delete(self, job_id: str) -> None:
+        """Delete the job and all its rows. Raises LeaseHeld while a coordinator lives."""

@@ -1,0 +1,1 @@
+"""The coordination loop: slots, retries, acceptance, and the ledger that commits before it reports."""

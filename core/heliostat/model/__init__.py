@@ -1,0 +1,1 @@
+"""What is known: specifications, statuses, results and events. Frozen records without I/O."""

@@ -1,0 +1,1 @@
+"""From a document, frames or a video file to a `JobSpec`."""

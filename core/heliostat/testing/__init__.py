@@ -1,0 +1,1 @@
+"""Shipped for plugin authors: contract suites that any implementation can run."""

@@ -1,0 +1,1 @@
+"""The worker runtime: what runs inside a worker, whichever adapter started it."""

@@ -1,0 +1,1 @@
+"""What this distribution adds to Heliostat: nothing yet, so it implements no hook."""

@@ -1,0 +1,1 @@
+"""Heliostat on GCP."""
