@@ -162,9 +162,7 @@ class Throttled(AttemptError):
 
     cause = Cause.THROTTLED
 
-    def __init__(
-        self, message: str = "throttled", *, retry_after: float | None = None, stderr_tail: str = ""
-    ) -> None:
+    def __init__(self, message: str = "throttled", *, retry_after: float | None = None, stderr_tail: str = "") -> None:
         super().__init__(message, stderr_tail=stderr_tail)
         self.retry_after = retry_after
 

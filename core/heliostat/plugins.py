@@ -90,9 +90,7 @@ class Registry:
         entry = self.find(kind, name)
         if entry.options is None:
             if settings:
-                raise SpecError(
-                    f"{kind.replace('_', ' ')} {name!r} has no options, got {', '.join(sorted(settings))}"
-                )
+                raise SpecError(f"{kind.replace('_', ' ')} {name!r} has no options, got {', '.join(sorted(settings))}")
             return entry.factory()
         return entry.factory(convert_options(entry, settings, strict=strict))
 
@@ -106,9 +104,7 @@ class Registry:
             )
 
 
-def convert_options(
-    entry: Registration, settings: Mapping[str, Any], *, strict: bool = True
-) -> msgspec.Struct:
+def convert_options(entry: Registration, settings: Mapping[str, Any], *, strict: bool = True) -> msgspec.Struct:
     """Validated options. Without `strict`, text will do for numbers, as on a command line. Raises SpecError."""
     assert entry.options is not None
     fields = {field.encode_name: field for field in msgspec.structs.fields(entry.options)}
@@ -200,15 +196,15 @@ def _load_one(
     found_in: metadata.Distribution,
 ) -> PluginInfo:
     name, distribution, version = entry_point.name, found_in.metadata["Name"], found_in.version
-    remedy = f"leave it out with HELIOSTAT_PLUGINS (a list of the plugins to load), or mend or uninstall {distribution}."
+    remedy = (
+        f"leave it out with HELIOSTAT_PLUGINS (a list of the plugins to load), or mend or uninstall {distribution}."
+    )
     problem = None
     plugin: object = None
     try:
         plugin = entry_point.load()
         manager.register(plugin, name)
-        unknown = [
-            hook for hook in dir(plugin) if hook.startswith("register_") and hook not in KINDS.values()
-        ]
+        unknown = [hook for hook in dir(plugin) if hook.startswith("register_") and hook not in KINDS.values()]
         unknown = [hook for hook in unknown if manager.parse_hookimpl_opts(plugin, hook) is not None]
         if unknown:
             raise PluginError(f"there is no hook {unknown[0]!r}")

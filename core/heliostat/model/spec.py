@@ -8,9 +8,7 @@ from typing import Any
 from msgspec import Struct, field
 
 
-class Metadata(
-    Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True
-):
+class Metadata(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """The film as a whole."""
 
     total_frames: int
@@ -49,9 +47,7 @@ class Chunk(
     """The distance between one frame and the next."""
 
 
-class Merge(
-    Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True
-):
+class Merge(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """How the chunk outputs are joined: by a registered stitcher."""
 
     stitcher: str
@@ -62,9 +58,7 @@ class Merge(
     """What the stitcher's options type accepts."""
 
 
-class JobSpec(
-    Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True
-):
+class JobSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """One film to make. `load_spec` makes one from a file; in Python it is built directly."""
 
     metadata: Metadata
