@@ -1,4 +1,4 @@
-"""Heliostat renders a film in chunks on many workers at once, with progress that is exact, durable and the same everywhere.
+"""Heliostat renders a film in chunks on many workers at once, and tells progress that is exact and durable.
 
 The names below are the public ones. Each is imported when it is first asked for, so `import heliostat` costs nothing.
 """

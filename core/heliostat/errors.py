@@ -35,7 +35,7 @@ class HeliostatError(Exception):
 
 
 class SpecError(HeliostatError):
-    """The specification or an option is wrong. `path` is the place in the document, such as `$.chunks[3].frameCount`."""
+    """The specification or an option is wrong. `path` is the place, such as `$.chunks[3].frameCount`."""
 
     def __init__(self, message: str, *, path: str | None = None) -> None:
         super().__init__(f"{path}: {message}" if path else message)

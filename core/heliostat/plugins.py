@@ -120,7 +120,7 @@ def convert_options(entry: Registration, settings: Mapping[str, Any], *, strict:
 
 
 def load(selection: str | None = None) -> Registry:
-    """Load the built-ins, then every installed plugin, or only those in `selection` (names, comma-separated; "" none)."""
+    """Load the built-ins, then every installed plugin, or only those that `selection` names ("a,b"; "" none)."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     registry = Registry()
@@ -204,8 +204,11 @@ def _load_one(
     try:
         plugin = entry_point.load()
         manager.register(plugin, name)
-        unknown = [hook for hook in dir(plugin) if hook.startswith("register_") and hook not in KINDS.values()]
-        unknown = [hook for hook in unknown if manager.parse_hookimpl_opts(plugin, hook) is not None]
+        unknown = [
+            name
+            for name in dir(plugin)
+            if name not in KINDS.values() and manager.parse_hookimpl_opts(plugin, name) is not None
+        ]
         if unknown:
             raise PluginError(f"there is no hook {unknown[0]!r}")
         _let_register(manager, registry, name, distribution)

@@ -24,4 +24,4 @@ class StitchRequest(Struct, frozen=True, kw_only=True):
 class Stitcher(ABC):
     @abstractmethod
     async def stitch(self, request: StitchRequest) -> Output:
-        """Join the parts. The output appears in one step, whole. Raises StitchFailed. When cancelled, leaves nothing."""
+        """Join the parts; the output appears in one step. Raises StitchFailed. When cancelled, leaves nothing."""

@@ -24,7 +24,7 @@ class ChunkRequest(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     command: list[str]
     """The argument list; run without a shell."""
     env: dict[str, str] = field(default_factory=dict)
-    """What the specification and the options say; the worker adds its own allow-list, never the caller's environment."""
+    """What the specification and the options say. The worker adds its own allow-list."""
     timeout: float | None = None
     """Seconds until the executor gives the attempt up; None for no limit."""
     job_dir: str = "."
