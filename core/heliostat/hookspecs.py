@@ -1,8 +1,8 @@
 """Every hook that a plugin may implement. Entry-point group and pluggy project name: `heliostat`.
 
 Each hook is handed `register(name, factory, options=OptionsStruct, summary="…")`. The factory is called with an
-instance of the options type (a `msgspec.Struct`), or without arguments where `options` is not given. Hooks run when Heliostat
-starts, so they only register: import what is heavy inside the factory.
+instance of the options type (a `msgspec.Struct`), or without arguments where `options` is not given. Hooks run when
+Heliostat starts, so they only register: import what is heavy inside the factory.
 """
 
 from __future__ import annotations
