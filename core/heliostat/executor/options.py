@@ -49,6 +49,11 @@ class JobExecutionOptions(Struct, frozen=True, kw_only=True):
     sinks: Sequence[ProgressSink] = ()
     """Progress sinks for this job alone."""
 
+    @classmethod
+    def from_settings(cls, settings: JobSettings) -> JobExecutionOptions:
+        """Options as they were kept with a job; callbacks and sinks are not."""
+        return cls(**{name: getattr(settings, name) for name in settings.__struct_fields__})
+
     def settings(self) -> JobSettings:
         """The part that is kept with the job."""
         return JobSettings(
@@ -60,6 +65,6 @@ class JobExecutionOptions(Struct, frozen=True, kw_only=True):
             fail_fast=self.fail_fast,
             merge=self.merge,
             only_chunks=None if self.only_chunks is None else tuple(self.only_chunks),
-            job_dir=None if self.job_dir is None else str(Path(self.job_dir).resolve()),
+            job_dir=str(Path(self.job_dir or ".").resolve()),
             env=dict(self.env),
         )

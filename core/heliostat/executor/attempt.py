@@ -1,0 +1,86 @@
+"""One try at one chunk while it runs: what its worker has reported so far, and why it is to end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from heliostat.executor.logs import JobLogs
+    from heliostat.model.cause import Cause
+    from heliostat.model.spec import Chunk
+
+
+class Attempt:
+    """The live side of an attempt, and the ChunkReport that its worker is given.
+
+    Workers report from any thread, so a report only sets plain attributes; the executor looks at them when it ticks.
+    """
+
+    __slots__ = (
+        "_logs",
+        "abandoned",
+        "chunk",
+        "dirty",
+        "ended",
+        "frames",
+        "id",
+        "index",
+        "last_frame_at",
+        "number",
+        "persisted",
+        "slot",
+        "started_at",
+        "started_clock",
+        "stop_cause",
+        "stopped_clock",
+    )
+
+    def __init__(
+        self, index: int, chunk: Chunk, number: int, attempt_id: str, slot: asyncio.Task[None], logs: JobLogs
+    ) -> None:
+        self.index = index
+        self.chunk = chunk
+        self.number = number
+        self.id = attempt_id
+        self.slot = slot
+        """The task that awaits the adapter; cancelling it ends the attempt."""
+        self.started_at = time.time()
+        self.started_clock = self.last_frame_at = time.monotonic()
+        self.frames = 0.0
+        self.dirty = False
+        """Frames were reported since sinks were last told."""
+        self.persisted = 0.0
+        """The frames that the attempt's row has."""
+        self.stop_cause: Cause | None = None
+        """Why the executor ended it, once it has."""
+        self.stopped_clock = 0.0
+        self.ended = False
+        self.abandoned = False
+        """Stopped, not ended by its worker, and no longer waited for."""
+        self._logs = logs
+
+    def frames_done(self, frames: float, /) -> None:
+        try:
+            if frames > self.frames and not self.ended:
+                self.frames = min(float(frames), float(self.chunk.frame_count))
+                self.last_frame_at = time.monotonic()
+                self.dirty = True
+        except (TypeError, ValueError):
+            pass  # a report never raises, whatever an adapter passes
+
+    def log(self, stream: str, text: str, /) -> None:
+        if not self.ended:
+            self._logs.write(self.index, self.number, text)
+
+    def heartbeat(self) -> None:
+        """Nothing to note: the adapter's `run` raises when its worker is lost."""
+
+    def stop(self, cause: Cause) -> None:
+        """End the attempt; the first cause counts."""
+        if self.stop_cause is None and not self.ended:
+            self.stop_cause = cause
+            self.stopped_clock = time.monotonic()
+            self.slot.cancel()

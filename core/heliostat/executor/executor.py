@@ -1,0 +1,86 @@
+"""`JobExecutor`: a worker adapter, and the loop that runs jobs on it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from heliostat.executor.execution import Execution
+from heliostat.executor.observers import OBSERVER_PATIENCE
+from heliostat.executor.options import JobExecutionOptions
+from heliostat.executor.outcome import JobResult
+from heliostat.planning.validate import validate
+from heliostat.plugins import open_stitcher
+
+if TYPE_CHECKING:
+    from heliostat.contracts.stitcher import Stitcher
+    from heliostat.contracts.worker import WorkerAdapter
+    from heliostat.model.spec import JobSpec
+
+__all__ = ["JobExecutor", "JobResult"]
+
+logger = logging.getLogger("heliostat")
+
+
+class JobExecutor:
+    """Runs jobs on one worker adapter, several at a time if need be. Keeps nothing of a job once it has ended."""
+
+    def __init__(
+        self,
+        worker: WorkerAdapter,
+        *,
+        stitcher: Stitcher | None = None,
+        merge_worker: WorkerAdapter | None = None,
+        observer_patience: float = OBSERVER_PATIENCE,
+    ) -> None:
+        """`stitcher` joins in place of the one that a specification names; `merge_worker` runs merge commands in place
+        of `worker`; `observer_patience` is how many seconds a callback or sink may hang at the end of a job."""
+        self.worker = worker
+        self.stitcher = stitcher
+        self.merge_worker = merge_worker
+        self.observer_patience = observer_patience
+        self._users = 0
+        self._opening = asyncio.Lock()
+        self._open = AsyncExitStack()
+
+    async def execute(self, spec: JobSpec, options: JobExecutionOptions | None = None) -> JobResult:
+        """Run a job to its end, without a repository: what is committed is gone with the process.
+
+        Raises JobFailed, JobCancelled, and SpecError for a specification that cannot be run.
+        """
+        options = options or JobExecutionOptions()
+        validate(spec, job_dir=options.job_dir)
+        return await Execution(self, spec, options, job_id=spec.id or uuid.uuid4().hex[:12]).run()
+
+    def stitcher_for(self, spec: JobSpec) -> Stitcher:
+        """Raises PluginError and SpecError."""
+        assert spec.merge is not None
+        return self.stitcher or open_stitcher(spec.merge.stitcher, **spec.merge.options)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """The adapters are open within; the first job opens them, the last one closes them."""
+        if self._users == 0 and not self._opening.locked():
+            self._opening = asyncio.Lock()  # a lock belongs to one event loop, an executor may see several
+        async with self._opening:
+            if self._users == 0:
+                async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(self.worker)
+                    if self.merge_worker is not None:
+                        await stack.enter_async_context(self.merge_worker)
+                    self._open = stack.pop_all()
+            self._users += 1
+        try:
+            yield
+        finally:
+            async with self._opening:
+                self._users -= 1
+                if self._users == 0:
+                    try:
+                        await self._open.aclose()
+                    except Exception:  # every result is home by now
+                        logger.warning("the %s adapter did not close", self.worker.name, exc_info=True)

@@ -1,0 +1,168 @@
+"""The single ordered writer of a running job: first durable, then reported.
+
+The loop records what happens; the ledger commits it in batches, as large as what came in while the previous one was
+being written (group commit), and only then tells the observers. Nobody waits for it while the job runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from heliostat.contracts.repository import Batch, ChunkChange, JobChange
+from heliostat.errors import RepositoryUnavailable
+from heliostat.model.status import AttemptState, AttemptStatus, ChunkState
+
+if TYPE_CHECKING:
+    from heliostat.executor.attempt import Attempt
+    from heliostat.executor.observers import Observers
+    from heliostat.model.events import Event
+
+Commit = Callable[[Batch], Awaitable[None]]
+
+REPOSITORY_PATIENCE: Final = 60.0
+"""Seconds that the ledger goes on trying while the repository is locked, full or unreachable."""
+_LONGEST_PAUSE = 1.0
+
+
+async def commit_nowhere(batch: Batch) -> None:
+    """The commit of a job that no repository knows."""
+
+
+class Ledger:
+    """`accepted` counts successes recorded, `committed` those on the disk: `committed <= accepted`, both only rise."""
+
+    def __init__(self, commit: Commit, observers: Observers, completed: int, on_failure: Callable[[], None]) -> None:
+        self.accepted = completed
+        self.committed = completed
+        self.failure: Exception | None = None
+        """What stopped the ledger: nothing is written or reported after it."""
+        self._commit = commit
+        self._observers = observers
+        self._on_failure = on_failure
+        self._chunks: dict[int, ChunkChange] = {}
+        self._attempts: dict[str, AttemptStatus] = {}
+        self._begun: dict[str, Attempt] = {}
+        self._events: list[Event] = []
+        self._job: JobChange | None = None
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+
+    def begin(self, attempt: Attempt) -> None:
+        """An attempt runs. Its row is written if it still does when the batch is."""
+        self._begun[attempt.id] = attempt
+        self._stir()
+
+    def succeed(self, attempt: Attempt, status: AttemptStatus) -> int:
+        """A result was accepted; returns the chunk's position, the number of accepted chunks."""
+        self.accepted += 1
+        self._end(attempt, status, ChunkState.SUCCEEDED, self.accepted)
+        return self.accepted
+
+    def fail(self, attempt: Attempt, status: AttemptStatus, *, chunk: ChunkState) -> None:
+        """An attempt failed or was cancelled; `chunk` is what becomes of its chunk."""
+        self._end(attempt, status, chunk, None)
+
+    def update(self, attempt: Attempt, status: AttemptStatus) -> None:
+        """Frames done by a running attempt."""
+        if attempt.id not in self._begun:
+            self._attempts[attempt.id] = status
+            self._stir()
+
+    def change_job(self, change: JobChange) -> None:
+        """The job's own row. Of several changes in one batch the last counts, with what it leaves open filled in."""
+        before = self._job
+        if before is not None:
+            change = JobChange(
+                state=change.state or before.state,
+                error=change.error if change.state else before.error,
+                metrics=change.metrics or before.metrics,
+                output=change.output or before.output,
+            )
+        self._job = change
+        self._stir()
+
+    def tell(self, event: Event) -> None:
+        """Tell the observers once all that was recorded before is committed."""
+        self._events.append(event)
+        self._stir()
+
+    async def drain(self) -> None:
+        """Wait until all that was recorded is committed and the observers have it in their queues. Raises what stopped
+        the ledger."""
+        await self._settled.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        try:
+            while self.failure is None:
+                await self._wake.wait()
+                self._wake.clear()
+                batch, events, accepted = self._take()
+                if batch.chunks or batch.attempts or batch.job is not None:
+                    await self._write(batch)
+                self.committed = accepted
+                self._observers.advance(accepted)
+                for event in events:
+                    self._observers.tell(event)
+                if not self._wake.is_set():
+                    self._settled.set()
+        except Exception as error:
+            self.stop(error)
+
+    def stop(self, error: Exception) -> None:
+        """Write and report nothing more."""
+        if self.failure is None:
+            self.failure = error
+            self._settled.set()
+            self._wake.set()
+            self._on_failure()
+
+    def _stir(self) -> None:
+        if self.failure is None:
+            self._settled.clear()
+            self._wake.set()
+
+    def _end(self, attempt: Attempt, status: AttemptStatus, chunk: ChunkState, position: int | None) -> None:
+        self._begun.pop(attempt.id, None)
+        self._attempts[attempt.id] = status
+        self._chunks[attempt.index] = ChunkChange(attempt.index, chunk, attempt.number, position)
+        self._stir()
+
+    def _take(self) -> tuple[Batch, list[Event], int]:
+        chunks, self._chunks = self._chunks, {}
+        attempts, self._attempts = self._attempts, {}
+        events, self._events = self._events, []
+        job, self._job = self._job, None
+        for attempt in self._begun.values():
+            chunks[attempt.index] = ChunkChange(attempt.index, ChunkState.RUNNING, attempt.number)
+            attempts[attempt.id] = AttemptStatus(
+                index=attempt.index,
+                number=attempt.number,
+                attempt_id=attempt.id,
+                state=AttemptState.RUNNING,
+                started_at=attempt.started_at,
+            )
+        self._begun = {}
+        return (
+            Batch(chunks=list(chunks.values()), attempts=list(attempts.values()), job=job),
+            events,
+            self.accepted,
+        )
+
+    async def _write(self, batch: Batch) -> None:
+        began = time.monotonic()
+        pause = 0.05
+        while True:
+            try:
+                return await self._commit(batch)
+            except RepositoryUnavailable:
+                if time.monotonic() - began > REPOSITORY_PATIENCE:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)

@@ -1,0 +1,390 @@
+"""`JobManager`: the life of jobs in a repository."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+import msgspec
+
+from heliostat.contracts.repository import Batch, JobChange, Lease
+from heliostat.coordinator import describe, is_dead, new_owner
+from heliostat.errors import HeliostatError, JobCancelled, JobFailed, LeaseHeld, RepositoryUnavailable, WrongState
+from heliostat.executor.execution import Execution
+from heliostat.executor.executor import JobExecutor
+from heliostat.executor.logs import log_dir
+from heliostat.executor.options import JobExecutionOptions
+from heliostat.executor.recovery import recover
+from heliostat.model.status import ChunkState, JobState, JobStatus, Wish
+from heliostat.planning.validate import validate
+
+if TYPE_CHECKING:
+    from heliostat.contracts.artifacts import ArtifactStore
+    from heliostat.contracts.progress import ProgressSink
+    from heliostat.contracts.repository import JobRepository
+    from heliostat.model.spec import JobSpec
+    from heliostat.model.status import WorkerChoice
+
+POLL_EVERY: Final = 0.3
+"""Seconds between looks at what other processes ask, and at jobs that other processes run."""
+LEASE_TTL: Final = 15.0
+"""Seconds after which a coordinator that was not heard of is taken for dead, where its death cannot be proved."""
+
+_ACTIVE = (JobState.PENDING, JobState.RUNNING)
+
+logger = logging.getLogger("heliostat")
+
+ExecutorChoice = JobExecutor | Callable[[JobStatus], JobExecutor]
+
+
+class _Run:
+    """A job that this manager coordinates."""
+
+    def __init__(self, lease: Lease, execution: Execution) -> None:
+        self.lease = lease
+        self.execution = execution
+        self.task: asyncio.Task[None]
+
+
+class JobManager:
+    """Submits jobs, runs them, and controls them, also those that other processes run on the same repository.
+
+    An async context manager: leaving it pauses what it runs and closes the repository. Without an executor it only
+    submits and controls; `executor` may also be a function that chooses one for a job.
+    """
+
+    def __init__(
+        self,
+        repository: JobRepository,
+        executor: ExecutorChoice | None = None,
+        *,
+        artifacts: ArtifactStore | None = None,
+        sinks: Iterable[ProgressSink] = (),
+        lease_ttl: float = LEASE_TTL,
+    ) -> None:
+        self._repository = repository
+        self._executor = executor
+        self._artifacts = artifacts
+        self._sinks = tuple(sinks)
+        self._lease_ttl = lease_ttl
+        self._runs: dict[str, _Run] = {}
+        self._options: dict[str, JobExecutionOptions] = {}
+        self._resources = contextlib.AsyncExitStack()
+        self._opening: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Pause at once what this manager runs, give the leases back, close the repository."""
+        runs = list(self._runs.values())
+        for run in runs:
+            run.execution.pause(now=True)
+        await asyncio.gather(*(run.task for run in runs), return_exceptions=True)
+        self._opening = None
+        await self._resources.aclose()
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    async def get(self, job_id: str) -> JobStatus:
+        """Raises JobNotFound."""
+        await self._open()
+        return await self._repository.get(job_id)
+
+    async def list(
+        self, states: Iterable[JobState] | None = None, *, limit: int = 100, offset: int = 0
+    ) -> list[JobStatus]:
+        """Jobs, the newest first."""
+        await self._open()
+        return await self._repository.list(states=states, limit=limit, offset=offset)
+
+    async def wait(self, job_id: str) -> JobStatus:
+        """Wait until the job is completed, failed, cancelled or paused, whoever runs it.
+
+        Returns early with an orphaned job: nobody runs that. Raises JobNotFound, and what stopped the coordinator when
+        that was neither the job's failure nor its cancellation.
+        """
+        if (run := self._runs.get(job_id)) is not None:
+            await asyncio.shield(run.task)
+            return await self.get(job_id)
+        status = await self.get(job_id)
+        while status.state in _ACTIVE and not status.orphaned:
+            await asyncio.sleep(POLL_EVERY)
+            status = await self.get(job_id)
+        return status
+
+    async def watch(self, job_id: str) -> AsyncIterator[JobStatus]:
+        """The job's status now and after each change, until it is no longer running, whoever runs it."""
+        before: JobStatus | None = None
+        while True:
+            status = await self.get(job_id)
+            if status != before:
+                yield status
+            if status.state not in _ACTIVE or status.orphaned:
+                return
+            before = status
+            await asyncio.sleep(POLL_EVERY)
+
+    # --- the life of a job -------------------------------------------------------------------------------------------
+
+    async def submit(
+        self,
+        spec: JobSpec,
+        options: JobExecutionOptions | None = None,
+        *,
+        worker: WorkerChoice | None = None,
+        start: bool = True,
+    ) -> str:
+        """Store a job and, when this manager has an executor, start it; returns the job's id at once.
+
+        Raises SpecError and JobExists.
+        """
+        await self._open()
+        options = options or JobExecutionOptions()
+        validate(spec, job_dir=options.job_dir)
+        job_id = spec.id or uuid.uuid4().hex[:12]
+        now = datetime.now(UTC)
+        await self._repository.create(
+            JobStatus(
+                id=job_id,
+                spec=spec,
+                state=JobState.PENDING,
+                completed_chunks=0,
+                total_chunks=len(spec.chunks),
+                created_at=now,
+                updated_at=now,
+                settings=options.settings(),
+                worker=worker,
+            )
+        )
+        self._options[job_id] = options
+        if start and self._executor is not None:
+            await self._start(job_id, await self._acquire(job_id))
+        return job_id
+
+    async def resume(self, job_id: str, options: JobExecutionOptions | None = None) -> JobStatus:
+        """Run what is missing of a job that is pending, paused, failed, cancelled or orphaned.
+
+        Committed chunks whose output still exists are neither run nor reported again. Without `options` those of the
+        submission hold. Raises WrongState for a completed job and LeaseHeld for one that somebody runs.
+        """
+        status = await self.get(job_id)
+        if status.state is JobState.COMPLETED:
+            raise WrongState(f"job {job_id} is completed; there is nothing to resume")
+        return await self._continue(job_id, options)
+
+    async def retry(self, job_id: str, options: JobExecutionOptions | None = None) -> JobStatus:
+        """Run only the failed chunks of a job again, and the join when nothing is missing then.
+
+        A job that still lacks chunks afterwards is `paused`: `resume` runs them. Raises WrongState and LeaseHeld.
+        """
+        status = await self.get(job_id)
+        if status.state in (JobState.COMPLETED, JobState.PENDING):
+            raise WrongState(f"job {job_id} is {status.state}; only failed chunks can be retried, and it has none")
+        failed = await self._repository.chunks(job_id, state=ChunkState.FAILED)
+        if not failed and status.state is not JobState.FAILED:
+            raise WrongState(f"job {job_id} has no failed chunk; `heliostat resume {job_id}` renders what is missing")
+        return await self._continue(job_id, options, only=tuple(chunk.id for chunk in failed))
+
+    async def pause(self, job_id: str) -> JobStatus:
+        """Dispatch nothing more of a job; running chunks finish first, then it is `paused`. `wait` tells when."""
+        return await self._ask(job_id, Wish.PAUSE)
+
+    async def cancel(self, job_id: str) -> JobStatus:
+        """End a job and its running chunks. `wait` tells when that is done; `resume` can take it up again."""
+        return await self._ask(job_id, Wish.CANCEL)
+
+    async def delete(self, job_id: str) -> None:
+        """Delete a job, its rows and its logs, not its outputs. Raises WrongState while it runs."""
+        status = await self.get(job_id)
+        try:
+            await self._repository.release(await self._acquire(job_id))
+            await self._repository.delete(job_id)
+        except LeaseHeld:
+            raise WrongState(f"job {job_id} is running; cancel it first: heliostat cancel {job_id}") from None
+        self._options.pop(job_id, None)
+        logs = log_dir(status.settings.job_dir or ".", job_id)
+        await asyncio.to_thread(shutil.rmtree, logs, ignore_errors=True)
+
+    async def run_pending(self, *, at_once: int = 1) -> Sequence[str]:
+        """Run the jobs that are pending, the oldest first, `at_once` at a time; returns the ids of those it ran.
+
+        Several processes may do this on one repository: each job is run by one of them.
+        """
+        await self._open()
+        ran = []
+        tried: set[str] = set()
+
+        async def run_one_after_the_other() -> None:
+            while True:
+                pending = await self._repository.list(states=[JobState.PENDING], limit=1_000_000)
+                waiting = [status for status in reversed(pending) if status.id not in tried]
+                if not waiting:
+                    return
+                job_id = waiting[0].id
+                tried.add(job_id)
+                with contextlib.suppress(LeaseHeld, WrongState):
+                    await self.resume(job_id)
+                    ran.append(job_id)
+                    await self.wait(job_id)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_once):
+                group.create_task(run_one_after_the_other())
+        return ran
+
+    # --- coordination ------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open_all())
+        await asyncio.shield(self._opening)
+
+    async def _open_all(self) -> None:
+        await self._resources.enter_async_context(self._repository)
+        if self._artifacts is not None:
+            await self._resources.enter_async_context(self._artifacts)
+
+    async def _acquire(self, job_id: str) -> Lease:
+        """Raises LeaseHeld."""
+        owner = new_owner()
+        try:
+            return await self._repository.acquire(job_id, owner, self._lease_ttl)
+        except LeaseHeld as held:
+            if is_dead(held.owner):
+                return await self._repository.acquire(job_id, owner, self._lease_ttl, dead=held.owner)
+            raise LeaseHeld(
+                f"job {job_id} is being run by {describe(held.owner)}; pause or cancel it first", owner=held.owner
+            ) from None
+
+    async def _continue(
+        self, job_id: str, options: JobExecutionOptions | None, *, only: tuple[int | str, ...] | None = None
+    ) -> JobStatus:
+        lease = await self._acquire(job_id)
+        if options is not None:
+            self._options[job_id] = options
+            try:
+                status = await self._repository.get(job_id)
+                await self._repository.configure(lease, msgspec.structs.replace(status, settings=options.settings()))
+            except BaseException:
+                await self._release(lease)
+                raise
+        await self._start(job_id, lease, only=only)
+        return await self._repository.get(job_id)
+
+    async def _start(self, job_id: str, lease: Lease, *, only: tuple[int | str, ...] | None = None) -> None:
+        """Begin to coordinate; the lease is given back when the run ends, or when it cannot begin."""
+        try:
+            if self._executor is None:
+                raise WrongState("this manager has no executor, so it can only submit and control jobs")
+            status = await self._repository.get(job_id)
+            if status.state is JobState.COMPLETED:
+                raise WrongState(f"job {job_id} is completed; there is nothing to run")
+            executor = self._executor if isinstance(self._executor, JobExecutor) else self._executor(status)
+            options = self._options.get(job_id) or JobExecutionOptions.from_settings(status.settings)
+            known = await recover(self._repository, lease, status, self._artifacts)
+            if only is None and options.only_chunks is not None:
+                # Those chunks were asked for; once they are all there, going on means the rest.
+                only = tuple(options.only_chunks)
+                if known.completed_ids.issuperset(str(chunk) for chunk in only):
+                    only = None
+            run = _Run(
+                lease,
+                Execution(
+                    executor,
+                    status.spec,
+                    msgspec.structs.replace(options, completed_chunks=known.completed, only_chunks=only),
+                    job_id=job_id,
+                    commit=partial(self._repository.commit, lease),
+                    attempts=known.attempts,
+                    metrics=status.metrics,
+                    artifacts=self._artifacts,
+                    sinks=self._sinks,
+                ),
+            )
+        except BaseException:
+            await self._release(lease)
+            raise
+        self._runs[job_id] = run
+        run.task = asyncio.create_task(self._coordinate(run))
+        run.task.add_done_callback(_retrieve)
+
+    async def _coordinate(self, run: _Run) -> None:
+        keeper = asyncio.create_task(self._keep(run))
+        try:
+            await run.execution.run()
+        except (JobFailed, JobCancelled) as ended:
+            logger.debug("job %s: %s", run.lease.job_id, ended)
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            await self._release(run.lease)
+            del self._runs[run.lease.job_id]
+
+    async def _keep(self, run: _Run) -> None:
+        """Keep the lease, and carry out what other processes ask."""
+        renewed = time.monotonic()
+        while True:
+            await asyncio.sleep(POLL_EVERY)
+            try:
+                match await self._repository.poll(run.lease):
+                    case Wish.PAUSE:
+                        run.execution.pause()
+                    case Wish.CANCEL:
+                        run.execution.cancel()
+                if time.monotonic() - renewed > self._lease_ttl / 3:
+                    await self._repository.commit(run.lease, Batch())
+                    renewed = time.monotonic()
+            except RepositoryUnavailable as error:
+                logger.debug("job %s: %s", run.lease.job_id, error)
+            except HeliostatError as error:
+                run.execution.abort(error)
+                return
+
+    async def _ask(self, job_id: str, wish: Wish) -> JobStatus:
+        status = await self.get(job_id)
+        if (run := self._runs.get(job_id)) is not None:
+            run.execution.pause() if wish is Wish.PAUSE else run.execution.cancel()
+            return status
+        wanted = JobState.PAUSED if wish is Wish.PAUSE else JobState.CANCELLED
+        if status.state not in _ACTIVE and not (wish is Wish.CANCEL and status.state is JobState.PAUSED):
+            verb = "paused" if wish is Wish.PAUSE else "cancelled"
+            raise WrongState(f"job {job_id} is {status.state}; only a pending or running job can be {verb}")
+        try:
+            lease = await self._acquire(job_id)
+        except LeaseHeld:
+            return await self._repository.wish(job_id, wish)
+        try:
+            # Nobody runs it, so the wish is carried out here; the state may have changed before the lease was ours.
+            if (await self._repository.get(job_id)).state is not JobState.COMPLETED:
+                await self._repository.commit(lease, Batch(job=JobChange(state=wanted)))
+        finally:
+            await self._release(lease)
+        return await self._repository.get(job_id)
+
+    async def _release(self, lease: Lease) -> None:
+        try:
+            await self._repository.release(lease)
+        except HeliostatError as error:  # it runs out by itself
+            logger.debug("job %s: %s", lease.job_id, error)
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """A run that nobody waits for must still not end unheard."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("a run ended without a word to its repository: %s", error)
