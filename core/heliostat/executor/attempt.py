@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from heliostat.model.status import AttemptState, AttemptStatus
+
 if TYPE_CHECKING:
     import asyncio
 
     from heliostat.executor.logs import JobLogs
     from heliostat.model.cause import Cause
+    from heliostat.model.result import ChunkResult
     from heliostat.model.spec import Chunk
 
 
@@ -74,6 +77,29 @@ class Attempt:
     def log(self, stream: str, text: str, /) -> None:
         if not self.ended:
             self._logs.write(self.index, self.number, text)
+
+    def status(
+        self,
+        state: AttemptState,
+        *,
+        cause: Cause | None = None,
+        message: str | None = None,
+        result: ChunkResult | None = None,
+    ) -> AttemptStatus:
+        """The attempt's row as it is now."""
+        succeeded = state is AttemptState.SUCCEEDED
+        return AttemptStatus(
+            index=self.index,
+            number=self.number,
+            attempt_id=self.id,
+            state=state,
+            started_at=self.started_at,
+            ended_at=None if state is AttemptState.RUNNING else time.time(),
+            frames_done=self.chunk.frame_count if succeeded else self.frames,
+            cause=cause,
+            message=message,
+            result=result,
+        )
 
     def heartbeat(self) -> None:
         """Nothing to note: the adapter's `run` raises when its worker is lost."""

@@ -11,15 +11,15 @@ import asyncio
 import logging
 import time
 import uuid
-from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from heliostat.contracts.repository import JobChange
 from heliostat.contracts.worker import ChunkRequest
-from heliostat.errors import AttemptError, HeliostatError, JobCancelled, JobFailed, SpecError, Throttled, WorkerLost
+from heliostat.errors import AttemptError, HeliostatError, JobCancelled, SpecError, Throttled, WorkerLost
 from heliostat.executor import merge
+from heliostat.executor.announcer import Announcer
 from heliostat.executor.attempt import Attempt
 from heliostat.executor.counters import Counters
 from heliostat.executor.ledger import Commit, Ledger, commit_nowhere
@@ -27,13 +27,14 @@ from heliostat.executor.logs import JobLogs
 from heliostat.executor.observers import Observers
 from heliostat.executor.outcome import Failure, JobResult
 from heliostat.executor.progress import FrameMeter
+from heliostat.executor.queue import ChunkQueue
 from heliostat.executor.retry import RetryPolicy
 from heliostat.executor.window import Window
-from heliostat.model import events
 from heliostat.model.cause import Cause
 from heliostat.model.command import split_command
+from heliostat.model.events import ObserverFailed
 from heliostat.model.result import ChunkResult
-from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, JobMetrics, JobState, percent
+from heliostat.model.status import AttemptState, ChunkState, JobMetrics, JobState
 
 if TYPE_CHECKING:
     from heliostat.contracts.artifacts import ArtifactStore
@@ -50,8 +51,6 @@ STOP_PATIENCE: Final = 30.0
 """Seconds that an adapter may take to end an attempt that was stopped, before its result is no longer awaited."""
 _CHUNKS_WITHOUT_YIELD = 32
 _INTERRUPTED = "the program that ran the job was stopped"
-
-_PENDING, _RUNNING, _SUCCEEDED, _FAILED = range(4)
 
 logger = logging.getLogger("heliostat")
 
@@ -81,49 +80,43 @@ class Execution:
         self._artifacts = artifacts
         self._job_dir = Path(options.job_dir or ".").resolve()
         self._env = {**spec.env, **options.env}
-        self._attempts_before = attempts or {}
-        self._numbers: dict[int, int] = {}
+        self._total = len(spec.chunks)
+        self._numbers = dict(attempts or {})
         self._nonce = uuid.uuid4().hex[:12]
         self._dispatched = 0
-        self._total = len(spec.chunks)
-        self._states = bytearray(self._total)
-        for index in chunk_indexes(spec, options.completed_chunks):
-            self._states[index] = _SUCCEEDED
-        completed = self._states.count(_SUCCEEDED)
+
+        completed = chunk_indexes(spec, options.completed_chunks)
         chosen = range(self._total) if options.only_chunks is None else sorted(chunk_indexes(spec, options.only_chunks))
-        self._todo = sum(self._states[index] == _PENDING for index in chosen)
-        self._fresh: Iterator[int] = (index for index in chosen if self._states[index] == _PENDING)
-        self._ready: deque[int] = deque()
-        self._waiting = 0
-        self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._idle: deque[asyncio.Future[None]] = deque()
+        self._todo = sum(index not in completed for index in chosen) if completed else len(chosen)
+        self._queue = ChunkQueue(index for index in chosen if index not in completed)
         self._running: dict[int, Attempt] = {}
         self._slots: set[asyncio.Task[None]] = set()
         self._slots_changed = asyncio.Event()
         self._merging: asyncio.Task[str | None] | None = None
+        self._stopping: JobState | None = None
+        self._reason: str | None = None
+        self._failure: Failure | None = None
+
         limits = self._worker.limits
         wanted = options.concurrency or limits.default_concurrency
         self._window = Window(max(1, min(wanted, limits.concurrency or wanted)))
         self._retry = RetryPolicy(options.retries, options.retry_delay)
         self._counters = Counters(metrics or JobMetrics())
         self._logs = JobLogs(self._job_dir, job_id)
-        self._stopping: JobState | None = None
-        self._reason: str | None = None
-        self._failure: Failure | None = None
+        completed_frames = sum(spec.chunks[index].frame_count for index in completed)
+        self._meter = FrameMeter(spec.metadata.total_frames, completed_frames, time.monotonic())
+        self._persisted_clock = 0.0
         self._observers = Observers(executor.observer_patience, self._observer_failed)
         if options.on_progress is not None:
-            self._observers.on_progress(options.on_progress, completed, self._total)
+            self._observers.on_progress(options.on_progress, len(completed), self._total)
         if options.on_event is not None:
             self._observers.listen("on_event", options.on_event)
         for sink in (*options.sinks, *sinks):
             self._observers.listen(type(sink).__name__, sink.handle)
-        self._listening = self._observers.listening
-        self._ledger = Ledger(commit, self._observers, completed, self._halt)
-        completed_frames = sum(
-            chunk.frame_count for chunk, state in zip(spec.chunks, self._states, strict=True) if state == _SUCCEEDED
+        self._ledger = Ledger(commit, self._observers, len(completed), self._halt)
+        self._announce = Announcer(
+            job_id, self._total, spec.metadata.total_frames, self._ledger, listening=self._observers.listening
         )
-        self._meter = FrameMeter(spec.metadata.total_frames, completed_frames, time.monotonic())
-        self._persisted_clock = 0.0
 
     # --- control -----------------------------------------------------------------------------------------------------
 
@@ -157,7 +150,9 @@ class Execution:
         output: str | None = None
         try:
             self._ledger.change_job(JobChange(state=JobState.RUNNING))
-            self._tell_started()
+            self._announce.job_started(
+                self._spec.name, self._worker.name, self._window.most, self._meter.completed_frames
+            )
             try:
                 async with self._executor.opened():
                     await self._run_slots()
@@ -205,49 +200,28 @@ class Execution:
         await self._ledger.drain()
         await self._observers.finish_progress()
         completed = self._ledger.committed
-        state = self._final_state(completed)
-        error = self._failure.sentence if self._failure and state is JobState.FAILED else self._reason
         snapshot = self._meter.snapshot(0.0, time.monotonic())
-        self._ledger.change_job(
-            JobChange(state=state, error=error, output=output, metrics=self._counters.metrics(snapshot.frames_done))
-        )
-        if self._listening:
-            self._tell_progress()
-            self._ledger.tell(
-                events.JobEnded(
-                    job_id=self.job_id,
-                    time=time.time(),
-                    state=state,
-                    completed_chunks=completed,
-                    total_chunks=self._total,
-                    duration=time.monotonic() - began,
-                    error=error,
-                    output=output,
-                )
-            )
-        await self._ledger.drain()
-        await self._observers.finish()
-        if state is JobState.FAILED:
-            failure = self._failure or Failure(sentence=error or "the job failed")
-            raise JobFailed(
-                failure.sentence,
-                job_id=self.job_id,
-                chunk=failure.chunk,
-                attempts=failure.attempts,
-                cause=failure.cause,
-                stderr_tail=failure.stderr_tail,
-            )
-        if state is JobState.CANCELLED:
-            raise JobCancelled(self._reason or "the job was cancelled", job_id=self.job_id)
-        return JobResult(
+        result = JobResult(
             job_id=self.job_id,
-            state=state,
+            state=self._final_state(completed),
             completed_chunks=completed,
             total_chunks=self._total,
             duration=time.monotonic() - began,
             output=output,
             metrics=self._counters.metrics(snapshot.frames_done),
         )
+        failure = self._failure if result.state is JobState.FAILED else None
+        error = failure.sentence if failure is not None else self._reason
+        self._ledger.change_job(JobChange(state=result.state, error=error, output=output, metrics=result.metrics))
+        self._announce.progressed(snapshot, 0)
+        self._announce.job_ended(result, error)
+        await self._ledger.drain()
+        await self._observers.finish()
+        if failure is not None:
+            raise failure.exception(self.job_id)
+        if result.state is JobState.CANCELLED:
+            raise JobCancelled(self._reason or "the job was cancelled", job_id=self.job_id)
+        return result
 
     def _final_state(self, completed: int) -> JobState:
         if self._stopping is not None:
@@ -276,16 +250,16 @@ class Execution:
         assert task is not None
         since_yield = 0
         while True:
-            index = self._next_chunk()
+            index = self._queue.take() if len(self._running) < self._window.size else None
             if index is None:
-                if self._stopping is not None or not (self._running or self._waiting or self._ready):
-                    self._wake_all()
+                if self._queue.closed or not (self._running or self._queue.expecting):
+                    self._queue.wake_all()
                     return
                 since_yield = 0
-                await self._sleep()
+                await self._queue.wait()
                 continue
             attempt = self._begin(index, task)
-            await self._attempt(attempt, task)
+            await self._run_attempt(attempt)
             if attempt.abandoned:
                 return  # another slot has taken this one's place
             since_yield += 1
@@ -293,54 +267,20 @@ class Execution:
                 since_yield = 0
                 await asyncio.sleep(0)
 
-    def _next_chunk(self) -> int | None:
-        if self._stopping is not None or len(self._running) >= self._window.size:
-            return None
-        if self._ready:
-            return self._ready.popleft()
-        return next(self._fresh, None)
-
-    async def _sleep(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._idle.append(waiter)
-        await waiter
-
-    def _wake_one(self) -> None:
-        while self._idle:
-            waiter = self._idle.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-
-    def _wake_all(self) -> None:
-        while self._idle:
-            self._wake_one()
-
     def _begin(self, index: int, slot: asyncio.Task[None]) -> Attempt:
-        chunk = self._spec.chunks[index]
-        number = self._numbers.pop(index, None) or self._attempts_before.get(index, 0) + 1
+        number = self._numbers.pop(index, 0) + 1
         self._dispatched += 1
-        attempt = Attempt(index, chunk, number, f"{self._nonce}-{self._dispatched}", slot, self._logs)
-        self._states[index] = _RUNNING
+        attempt_id = f"{self._nonce}-{self._dispatched}"
+        attempt = Attempt(index, self._spec.chunks[index], number, attempt_id, slot, self._logs)
         self._running[index] = attempt
         self._counters.attempts += 1
         self._ledger.begin(attempt)
-        if self._listening:
-            self._ledger.tell(
-                events.ChunkStarted(
-                    job_id=self.job_id,
-                    time=attempt.started_at,
-                    chunk=chunk.id,
-                    index=index,
-                    attempt=number,
-                    frame_count=chunk.frame_count,
-                )
-            )
+        self._announce.chunk_started(attempt)
         return attempt
 
-    async def _attempt(self, attempt: Attempt, slot: asyncio.Task[None]) -> None:
-        """Run one attempt and judge its outcome."""
-        chunk = attempt.chunk
+    async def _run_attempt(self, attempt: Attempt) -> None:
+        """Run one attempt, in its slot's task, and judge its outcome."""
+        slot, chunk = attempt.slot, attempt.chunk
         result: object = None
         error: BaseException | None = None
         try:
@@ -373,189 +313,98 @@ class Execution:
         while slot.cancelling():
             slot.uncancel()
         if attempt.abandoned:
-            self._counters.stale_results += result is not None  # it came too late: the attempt was abandoned
+            self._counters.stale_results += result is not None
             return
         del self._running[attempt.index]
         attempt.ended = True
         self._logs.close(attempt.index, attempt.number)
         self._judge(attempt, result, error)
-        if self._idle:
-            self._wake_one()
+        self._queue.wake_one()
 
     # --- acceptance --------------------------------------------------------------------------------------------------
 
     def _judge(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
         if attempt.stop_cause is not None:
             self._counters.stale_results += result is not None
-            self._failed(attempt, attempt.stop_cause, self._stop_sentence(attempt), None)
+            self._failed(attempt, attempt.stop_cause, self._stop_sentence(attempt))
         elif isinstance(error, AttemptError):
             retry_after = error.retry_after if isinstance(error, Throttled) else None
             self._failed(attempt, error.cause, str(error) or error.cause, None, error.stderr_tail, retry_after)
         elif not isinstance(result, ChunkResult):
             what = f"the {self._worker.name} adapter returned {type(result).__name__} instead of a ChunkResult"
-            self._failed(attempt, Cause.WORKER_LOST, what, None)
+            self._failed(attempt, Cause.WORKER_LOST, what)
         elif result.attempt_id is not None and result.attempt_id != attempt.id:
             self._counters.stale_results += 1
-            self._failed(attempt, Cause.WORKER_LOST, "the worker answered with another attempt's result", None)
+            self._failed(attempt, Cause.WORKER_LOST, "the worker answered with another attempt's result")
         elif result.exit_code != 0:
-            cause = result.cause or Cause.COMMAND_FAILED
-            self._counters.spent(result)
-            self._failed(
-                attempt, cause, result.message or f"exit status {result.exit_code}", result, result.stderr_tail
-            )
+            message = result.message or f"exit status {result.exit_code}"
+            self._failed(attempt, result.cause or Cause.COMMAND_FAILED, message, result, result.stderr_tail)
         else:
             self._succeeded(attempt, result)
 
     def _succeeded(self, attempt: Attempt, result: ChunkResult) -> None:
-        index, chunk = attempt.index, attempt.chunk
-        self._states[index] = _SUCCEEDED
         self._counters.spent(result)
-        self._meter.completed_frames += chunk.frame_count
-        if self._window.size != self._window.most and self._window.succeeded():
+        self._meter.completed_frames += attempt.chunk.frame_count
+        if self._window.succeeded():
             self._window_changed()
-        position = self._ledger.succeed(
-            attempt,
-            AttemptStatus(
-                index=index,
-                number=attempt.number,
-                attempt_id=attempt.id,
-                state=AttemptState.SUCCEEDED,
-                started_at=attempt.started_at,
-                ended_at=time.time(),
-                frames_done=chunk.frame_count,
-                result=result,
-            ),
-        )
-        if self._listening:
-            self._ledger.tell(
-                events.ChunkSucceeded(
-                    job_id=self.job_id,
-                    time=time.time(),
-                    chunk=chunk.id,
-                    index=index,
-                    attempt=attempt.number,
-                    completed_chunks=position,
-                    total_chunks=self._total,
-                    progress=percent(position, self._total),
-                    frame_count=chunk.frame_count,
-                    result=result,
-                )
-            )
+        position = self._ledger.succeed(attempt, attempt.status(AttemptState.SUCCEEDED, result=result))
+        self._announce.chunk_succeeded(attempt, position, result)
 
     def _failed(
         self,
         attempt: Attempt,
         cause: Cause,
         message: str,
-        result: ChunkResult | None,
+        result: ChunkResult | None = None,
         stderr_tail: str = "",
         retry_after: float | None = None,
     ) -> None:
-        index = attempt.index
-        cancelled = cause is Cause.CANCELLED
+        if result is not None:
+            self._counters.spent(result)
+        if cause is Cause.CANCELLED:
+            status = attempt.status(AttemptState.CANCELLED, cause=cause, message=message, result=result)
+            self._ledger.fail(attempt, status, chunk=ChunkState.PENDING)
+            return
+        self._counters.failed(cause)
         if cause is Cause.THROTTLED and self._window.throttled(attempt.started_clock, time.monotonic()):
             self._window_changed()
-        if not cancelled:
-            self._counters.failed(cause)
-        delay = self._retry.after(index, cause, retry_after)
-        exhausted = delay is None and not cancelled
-        if self._stopping is not None and not exhausted:
-            delay = None  # the chunk stays pending, for a resume
-        if delay is not None:
-            self._schedule(index, attempt.number + 1, delay)
+        delay = self._retry.after(attempt.index, cause, retry_after)
+        given_up = delay is None
+        if delay is not None and not self._queue.closed:
+            self._counters.retries += 1
+            self._numbers[attempt.index] = attempt.number
+            self._queue.give_back(attempt.index, delay)
         else:
-            self._states[index] = _FAILED if exhausted else _PENDING
-        self._ledger.fail(
-            attempt,
-            AttemptStatus(
-                index=index,
-                number=attempt.number,
-                attempt_id=attempt.id,
-                state=AttemptState.CANCELLED if cancelled else AttemptState.FAILED,
-                started_at=attempt.started_at,
-                ended_at=time.time(),
-                frames_done=attempt.frames,
-                cause=cause,
-                message=message,
-                result=result,
-            ),
-            chunk=ChunkState.FAILED if exhausted else ChunkState.PENDING,
-        )
-        if self._listening and not cancelled:
-            self._ledger.tell(
-                events.AttemptFailed(
-                    job_id=self.job_id,
-                    time=time.time(),
-                    chunk=attempt.chunk.id,
-                    index=index,
-                    attempt=attempt.number,
-                    cause=cause,
-                    message=message,
-                    stderr_tail=stderr_tail,
-                    retry_in=delay,
-                )
-            )
-        if exhausted:
+            delay = None  # a chunk that could be retried stays pending, for a resume
+        status = attempt.status(AttemptState.FAILED, cause=cause, message=message, result=result)
+        self._ledger.fail(attempt, status, chunk=ChunkState.FAILED if given_up else ChunkState.PENDING)
+        self._announce.attempt_failed(attempt, cause, message, stderr_tail, delay)
+        if given_up:
             self._give_up(attempt, cause, message, stderr_tail)
 
     def _give_up(self, attempt: Attempt, cause: Cause, message: str, stderr_tail: str) -> None:
-        chunk = attempt.chunk.id
-        if self._listening:
-            self._ledger.tell(
-                events.ChunkFailed(
-                    job_id=self.job_id,
-                    time=time.time(),
-                    chunk=chunk,
-                    index=attempt.index,
-                    attempts=attempt.number,
-                    cause=cause,
-                    message=message,
-                )
-            )
+        self._announce.chunk_failed(attempt, cause, message)
         if self._failure is None:
-            self._failure = Failure.of_chunk(chunk, attempt.number, cause, message, stderr_tail)
+            self._failure = Failure.of_chunk(attempt.chunk.id, attempt.number, cause, message, stderr_tail)
         else:
             self._failure = self._failure.and_another()
         if self._options.fail_fast or cause is Cause.MISCONFIGURED:
             self._stop(JobState.FAILED, None)
             self._end_running()
 
-    def _schedule(self, index: int, number: int, delay: float) -> None:
-        self._counters.retries += 1
-        self._numbers[index] = number
-        self._states[index] = _PENDING
-        if delay <= 0:
-            self._ready.append(index)
-            return
-        self._waiting += 1
-        self._timers[index] = asyncio.get_running_loop().call_later(delay, self._make_ready, index)
-
-    def _make_ready(self, index: int) -> None:
-        del self._timers[index]
-        self._waiting -= 1
-        self._ready.append(index)
-        self._wake_one()
-
     def _window_changed(self) -> None:
-        if self._listening:
-            self._ledger.tell(
-                events.ConcurrencyChanged(job_id=self.job_id, time=time.time(), concurrency=self._window.size)
-            )
+        self._announce.concurrency_changed(self._window.size)
         for _ in range(self._window.size - len(self._running)):
-            self._wake_one()
+            self._queue.wake_one()
 
     # --- stopping ----------------------------------------------------------------------------------------------------
 
     def _stop(self, state: JobState, reason: str | None) -> None:
-        """Dispatch nothing more. A cancel overrules a pause; the end of the run overrules nothing."""
+        """Dispatch nothing more. The first reason to stop counts, but a cancel overrules a pause."""
         if self._stopping is None or (state is JobState.CANCELLED and self._stopping is JobState.PAUSED):
             self._stopping = state
             self._reason = reason
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-        self._waiting = 0
-        self._wake_all()
+        self._queue.close()
 
     def _end_running(self) -> None:
         for attempt in list(self._running.values()):
@@ -574,7 +423,7 @@ class Execution:
         del self._running[attempt.index]
         self._slots.discard(attempt.slot)
         cause = attempt.stop_cause or Cause.WORKER_LOST
-        self._failed(attempt, cause, f"{self._stop_sentence(attempt)}, and its worker did not end it", None)
+        self._failed(attempt, cause, f"{self._stop_sentence(attempt)}, and its worker did not end it")
         self._add_slot()
 
     def _stop_sentence(self, attempt: Attempt) -> str:
@@ -594,53 +443,31 @@ class Execution:
             now = time.monotonic()
             for attempt in list(self._running.values()):
                 self._look_after(attempt, now)
-            if now - self._persisted_clock >= PERSIST_EVERY and self._running:
+            if self._running and now - self._persisted_clock >= PERSIST_EVERY:
                 self._persisted_clock = now
                 self._persist(now)
-            if self._listening and self._running:
-                self._tell_progress()
+            if self._running and self._announce.listening:
+                self._announce.progressed(self._meter.snapshot(self._running_frames(), now), len(self._running))
 
     def _look_after(self, attempt: Attempt, now: float) -> None:
         timeout, stall = self._options.chunk_timeout, self._options.stall_timeout
         if attempt.stop_cause is not None:
             if now - attempt.stopped_clock > STOP_PATIENCE:
                 self._abandon(attempt)
-            return
-        if timeout is not None and now - attempt.started_clock > timeout:
+        elif timeout is not None and now - attempt.started_clock > timeout:
             attempt.stop(Cause.TIMED_OUT)
         elif stall is not None and now - attempt.last_frame_at > stall:
             attempt.stop(Cause.STALLED)
-        elif attempt.dirty and self._listening:
+        elif attempt.dirty:
             attempt.dirty = False
-            self._ledger.tell(
-                events.ChunkProgressed(
-                    job_id=self.job_id,
-                    time=time.time(),
-                    chunk=attempt.chunk.id,
-                    index=attempt.index,
-                    attempt=attempt.number,
-                    frames_done=attempt.frames,
-                    frame_count=attempt.chunk.frame_count,
-                )
-            )
+            self._announce.chunk_progressed(attempt)
 
     def _persist(self, now: float) -> None:
-        moved = False
-        for attempt in self._running.values():
-            if attempt.frames > attempt.persisted:
-                moved = True
-                attempt.persisted = attempt.frames
-                self._ledger.update(
-                    attempt,
-                    AttemptStatus(
-                        index=attempt.index,
-                        number=attempt.number,
-                        attempt_id=attempt.id,
-                        state=AttemptState.RUNNING,
-                        started_at=attempt.started_at,
-                        frames_done=attempt.frames,
-                    ),
-                )
+        """Write the frames of running attempts, for those who watch from another process."""
+        moved = [attempt for attempt in self._running.values() if attempt.frames > attempt.persisted]
+        for attempt in moved:
+            attempt.persisted = attempt.frames
+            self._ledger.update(attempt)
         if moved:
             frames = self._meter.snapshot(self._running_frames(), now).frames_done
             self._ledger.change_job(JobChange(metrics=self._counters.metrics(frames)))
@@ -648,43 +475,10 @@ class Execution:
     def _running_frames(self) -> float:
         return sum(attempt.frames for attempt in self._running.values())
 
-    def _tell_started(self) -> None:
-        if self._listening:
-            self._ledger.tell(
-                events.JobStarted(
-                    job_id=self.job_id,
-                    time=time.time(),
-                    name=self._spec.name,
-                    completed_chunks=self._ledger.accepted,
-                    total_chunks=self._total,
-                    completed_frames=self._meter.completed_frames,
-                    total_frames=self._meter.total_frames,
-                    concurrency=self._window.most,
-                    worker=self._worker.name,
-                )
-            )
-
     def _observer_failed(self, name: str, message: str) -> None:
         self._counters.observer_failures += 1
         self._observers.tell(
-            events.ObserverFailed(job_id=self.job_id, time=time.time(), observer=name, message=message), but=name
-        )
-
-    def _tell_progress(self) -> None:
-        snapshot = self._meter.snapshot(self._running_frames(), time.monotonic())
-        self._ledger.tell(
-            events.Progressed(
-                job_id=self.job_id,
-                time=time.time(),
-                completed_chunks=self._ledger.accepted,
-                total_chunks=self._total,
-                running_chunks=len(self._running),
-                frames_done=snapshot.frames_done,
-                total_frames=self._meter.total_frames,
-                percent=snapshot.percent,
-                rate=snapshot.rate,
-                eta=snapshot.eta,
-            )
+            ObserverFailed(job_id=self.job_id, time=time.time(), observer=name, message=message), but=name
         )
 
     # --- the join ----------------------------------------------------------------------------------------------------
@@ -700,10 +494,7 @@ class Execution:
 
     async def _merge(self) -> str | None:
         """Returns the film's path where the specification tells it. Raises StitchFailed."""
-        if self._listening:
-            self._ledger.tell(
-                events.MergeStarted(job_id=self.job_id, time=time.time(), how=merge.how(self._spec) or "")
-            )
+        self._announce.merge_started(merge.how(self._spec) or "")
         self._merging = asyncio.create_task(self._join())
         try:
             await asyncio.wait([self._merging])
@@ -731,10 +522,10 @@ class Execution:
 
 
 def chunk_indexes(spec: JobSpec, ids: Collection[int | str]) -> set[int]:
-    """Where chunks are in `spec.chunks`. An id may also be given as text. Raises SpecError for one that is not there."""
+    """Where chunks are in `spec.chunks`. An id may also be given as text. Raises SpecError for an unknown one."""
     if not ids:
         return set()
-    by_id: dict[int | str, int] = {str(chunk.id): index for index, chunk in enumerate(spec.chunks)}
+    by_id: dict[str, int] = {str(chunk.id): index for index, chunk in enumerate(spec.chunks)}
     try:
         return {by_id[str(id_)] for id_ in ids}
     except KeyError as unknown:

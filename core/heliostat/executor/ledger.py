@@ -66,10 +66,10 @@ class Ledger:
         """An attempt failed or was cancelled; `chunk` is what becomes of its chunk."""
         self._end(attempt, status, chunk, None)
 
-    def update(self, attempt: Attempt, status: AttemptStatus) -> None:
-        """Frames done by a running attempt."""
-        if attempt.id not in self._begun:
-            self._attempts[attempt.id] = status
+    def update(self, attempt: Attempt) -> None:
+        """A running attempt has finished frames."""
+        if attempt.id not in self._begun:  # else its row is written with them anyway
+            self._attempts[attempt.id] = attempt.status(AttemptState.RUNNING)
             self._stir()
 
     def change_job(self, change: JobChange) -> None:
@@ -141,13 +141,7 @@ class Ledger:
         job, self._job = self._job, None
         for attempt in self._begun.values():
             chunks[attempt.index] = ChunkChange(attempt.index, ChunkState.RUNNING, attempt.number)
-            attempts[attempt.id] = AttemptStatus(
-                index=attempt.index,
-                number=attempt.number,
-                attempt_id=attempt.id,
-                state=AttemptState.RUNNING,
-                started_at=attempt.started_at,
-            )
+            attempts[attempt.id] = attempt.status(AttemptState.RUNNING)
         self._begun = {}
         return (
             Batch(chunks=list(chunks.values()), attempts=list(attempts.values()), job=job),

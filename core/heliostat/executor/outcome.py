@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from heliostat.errors import JobFailed
 from heliostat.model.cause import Cause
 from heliostat.model.status import JobMetrics, JobState
 
@@ -53,6 +54,16 @@ class Failure(Struct, frozen=True, kw_only=True):
         sentence = str(error) or type(error).__name__
         return cls(
             sentence=sentence, cause=getattr(error, "cause", None), stderr_tail=getattr(error, "stderr_tail", "")
+        )
+
+    def exception(self, job_id: str) -> JobFailed:
+        return JobFailed(
+            self.sentence,
+            job_id=job_id,
+            chunk=self.chunk,
+            attempts=self.attempts,
+            cause=self.cause,
+            stderr_tail=self.stderr_tail,
         )
 
     def and_another(self) -> Failure:

@@ -43,5 +43,5 @@ class RetryPolicy:
         return self._jitter(times)
 
     def _jitter(self, times: int) -> float:
-        """Exponential backoff with full jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015)."""
+        """Exponential backoff with full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015)."""
         return self._random.uniform(0.0, min(LONGEST_DELAY, self._delay * 2.0 ** min(times - 1, 30)))
