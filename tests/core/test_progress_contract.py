@@ -210,7 +210,7 @@ async def verify(repository, callback, told_before, committed, total, accepted, 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plan=plans)
 def test_the_contract_holds_in_memory(plan: dict[str, Any], tmp_path_factory: pytest.TempPathFactory):
-    asyncio.run(check("memory:", plan, tmp_path_factory.getbasetemp()))
+    asyncio.run(asyncio.wait_for(check("memory:", plan, tmp_path_factory.getbasetemp()), 10))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -114,6 +114,10 @@ class Ledger:
                     self._settled.set()
         except Exception as error:
             self.stop(error)
+        except asyncio.CancelledError:
+            # At the end of a run, when all is written; or because the event loop is going down, when nobody may wait.
+            self.stop(RepositoryUnavailable("the program is ending; the job can be resumed"))
+            raise
 
     def stop(self, error: Exception) -> None:
         """Write and report nothing more."""

@@ -118,7 +118,7 @@ class Observer:
 
     async def close(self, patience: float) -> None:
         """Wait until every call has returned; give up when a single one takes longer than `patience` seconds."""
-        while not self._idle.is_set():
+        while not self._idle.is_set() and not self._abandoned:
             since = self._busy_since
             waited = 0.0 if since is None else time.monotonic() - since
             if waited >= patience:
