@@ -299,9 +299,9 @@ class JobManager:
             options = self._options.get(job_id) or JobExecutionOptions.from_settings(status.settings)
             known = await recover(self._repository, lease, status, self._artifacts)
             if only is None and options.only_chunks is not None:
-                # Those chunks were asked for; once they are all there, going on means the rest.
+                # Those chunks were asked for; once they have all been rendered, going on means the rest.
                 only = tuple(options.only_chunks)
-                if known.completed_ids.issuperset(str(chunk) for chunk in only):
+                if known.committed.issuperset(str(chunk) for chunk in only):
                     only = None
             run = _Run(
                 lease,

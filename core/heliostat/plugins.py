@@ -216,6 +216,7 @@ def _load_one(
         raise
     except BaseException as error:  # a plugin that calls sys.exit() at import must not end the program
         reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        reason = " ".join(reason.split())
         problem = f"Plugin {name!r} of {distribution} {version} is not in use ({reason}); {remedy}"
         if plugin is not None and manager.is_registered(plugin):
             manager.unregister(plugin)

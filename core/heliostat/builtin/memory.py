@@ -141,6 +141,7 @@ class MemoryRepository(JobRepository):
         job = self._jobs.get(lease.job_id)
         if job is not None and job.owner == lease.owner:
             job.owner = None
+            job.touch(wish=None)
 
     async def delete(self, job_id: str) -> None:
         if (holder := self._find(job_id).holder) is not None:

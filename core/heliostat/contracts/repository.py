@@ -136,7 +136,7 @@ class JobRepository(ABC):
 
     @abstractmethod
     async def release(self, lease: Lease) -> None:
-        """Give the lease back. Without effect when it is no longer the caller's."""
+        """Give the lease back and clear the wish. Without effect when the lease is no longer the caller's."""
 
     @abstractmethod
     async def delete(self, job_id: str) -> None:

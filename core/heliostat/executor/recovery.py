@@ -26,8 +26,8 @@ class Known(Struct, frozen=True, kw_only=True):
 
     completed: tuple[int | str, ...] = ()
     """Ids of the chunks that are committed and whose output exists."""
-    completed_ids: frozenset[str] = frozenset()
-    """The same as text."""
+    committed: frozenset[str] = frozenset()
+    """Ids, as text, of all chunks that were committed, also of those whose output is gone."""
     attempts: dict[int, int] = {}
     """How many attempts each of the other chunks has had, by index; without those that had none."""
 
@@ -61,7 +61,7 @@ async def recover(repository: JobRepository, lease: Lease, status: JobStatus, ar
         for chunk in await repository.chunks(status.id, state=state):
             if chunk.attempts:
                 attempts[chunk.index] = chunk.attempts
-    return Known(completed=completed, completed_ids=frozenset(map(str, completed)), attempts=attempts)
+    return Known(completed=completed, committed=frozenset(str(chunk.id) for chunk in succeeded), attempts=attempts)
 
 
 def _closed(attempt: AttemptStatus) -> AttemptStatus:
