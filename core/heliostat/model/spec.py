@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +22,8 @@ class Metadata(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown
     """Pixels."""
     duration: float | None = None
     """Seconds."""
+    ranges: str | None = None
+    """The frames' numbers, such as `1-240:2,300`, when they are not one run without gaps."""
 
 
 class Chunk(
@@ -82,18 +85,30 @@ def to_fraction(value: object) -> Fraction:
     """A frame rate as people write it (`24`, `23.976`, `"30000/1001"`) as the exact rate that is meant.
 
     The broadcast rates are customarily written with two or three decimals; those spellings mean n * 1000/1001
-    (SMPTE ST 12-1). Raises ValueError for what is no positive rate.
+    (SMPTE ST 12-1). Any other decimal number within 10**-9 of a simple fraction means that fraction, which is what
+    30000/1001 becomes when it is divided out. Raises ValueError for what is no rate from 1/1000000 to 1000000.
     """
+    expected = 'expected a frame rate such as 24, 23.976 or "30000/1001"'
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
-        raise ValueError('expected a frame rate such as 24, 23.976 or "30000/1001"')
+        raise ValueError(expected)
+    if isinstance(value, str) and not re.fullmatch(r"\s*[0-9]{1,20}(\.[0-9]{0,20}|/[0-9]{1,20})?\s*", value):
+        raise ValueError(f"{expected}, got {value[:40]!r}")
     try:
         rate = Fraction(str(value).strip())
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f'expected a frame rate such as 24, 23.976 or "30000/1001", got {value!r}') from None
+        raise ValueError(f"{expected}, got {str(value)[:40]!r}") from None
     if rate <= 0:
-        raise ValueError(f"a frame rate must be above 0, got {value!r}")
-    return _BROADCAST_RATES.get(rate, rate)
+        raise ValueError(f"a frame rate must be above 0, got {value}")
+    if not _SLOWEST <= rate <= _FASTEST:
+        raise ValueError("a frame rate must be from 1/1000000 to 1000000 frames a second")
+    if isinstance(value, Fraction) or (isinstance(value, str) and "/" in value):
+        return rate
+    rate = _BROADCAST_RATES.get(rate, rate)
+    simple = rate.limit_denominator(1001)
+    return simple if abs(simple - rate) * 10**9 <= rate else rate
 
+
+_SLOWEST, _FASTEST = Fraction(1, 10**6), Fraction(10**6)
 
 _BROADCAST_RATES = {
     Fraction(written): Fraction(nominal * 1000, 1001)

@@ -170,6 +170,10 @@ class TestFrame:
     def test_says_that_chunks_are_being_joined(self) -> None:
         assert draw(view_after(tell(events.MergeStarted, how="ffmpeg")))[1].startswith("joining 10 chunks · ffmpeg ·")
 
+    def test_while_chunks_are_joined_all_frames_are_there(self) -> None:
+        view = view_after(progressed(231, 9), chunk_succeeded(9, 10), tell(events.MergeStarted, how="ffmpeg"))
+        assert draw(view)[0].endswith("100 % 240/240 frames")
+
     def test_a_job_without_frames_is_full(self) -> None:
         view = view_after(total_frames=0, total_chunks=0)
         assert "100 %" in draw(view)[0]
@@ -260,6 +264,10 @@ class TestWording:
         assert seen_from_here("film.mp4", "job") == "job/film.mp4"
         assert seen_from_here("film.mp4", None) == "film.mp4"
         assert seen_from_here("film.mp4", "/elsewhere") == "/elsewhere/film.mp4"
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        assert seen_from_here("film.mp4", None) == "film.mp4"
 
 
 class TestLines:
@@ -289,7 +297,7 @@ class TestLines:
             "sunrise: now at most 1 chunk at once",
             "sunrise: joining 10 chunks (ffmpeg)",
             "sunrise: 100 %, 240/240 frames, 10/10 chunks, 0 running, 48.2 frames/s",
-            "sunrise: films/sunrise.mp4, 240 frames in 5.0 s, 28.8 frames/s, 1 retry, 1 failed chunk",
+            "sunrise: films/sunrise.mp4, 144 of 240 frames in 5.0 s, 28.8 frames/s, 1 retry, 1 failed chunk",
         ]
 
     @pytest.mark.parametrize("state", [JobState.FAILED, JobState.CANCELLED, JobState.PAUSED])

@@ -103,7 +103,12 @@ def request_for(tmp_path: Path) -> Callable[..., ChunkRequest]:
         command: list[str], *, output_file: str = "out.bin", frame_count: int = 240, **fields: Any
     ) -> ChunkRequest:
         chunk = Chunk(id=7, start_frame=0, frame_count=frame_count, output_file=output_file, command=("unused",))
-        defaults = {"job_id": "job", "attempt": 1, "attempt_id": secrets.token_hex(8), "job_dir": str(tmp_path)}
+        defaults: dict[str, Any] = {
+            "job_id": "job",
+            "attempt": 1,
+            "attempt_id": secrets.token_hex(8),
+            "job_dir": str(tmp_path),
+        }
         return ChunkRequest(chunk=chunk, command=command, **defaults | fields)
 
     return make

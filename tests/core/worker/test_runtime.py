@@ -241,7 +241,10 @@ async def test_a_child_that_holds_the_pipes_open_does_not_hang_the_attempt(
 async def test_a_child_that_left_the_group_with_the_pipes_is_killed(
     request_for: Any, recorder: Any, processes: Any
 ) -> None:
-    script = "echo x > out.bin; setsid sleep 1000 & echo last words; exit 0"
+    script = """
+        setsid sh -c 'echo > left; exec sleep 1000' &
+        while [ ! -e left ]; do sleep 0.01; done; echo x > out.bin; echo last words
+    """
     result = await run_chunk(request_for(["sh", "-c", script], env=processes.env), recorder)
     assert (result.exit_code, result.stdout_tail) == (0, "last words\n")
     await processes.wait_until_gone()

@@ -70,8 +70,8 @@ async def test_killing_the_coordinator_at_any_moment_leaves_no_process(
     script = tmp_path / "coordinator.py"
     script.write_text(COORDINATOR)
     coordinator = start(sys.executable, script, json.dumps(processes.env), cwd=tmp_path)
+    assert coordinator.stdout is not None
     try:
-        assert coordinator.stdout is not None
         helper = int(await asyncio.to_thread(coordinator.stdout.readline))
         if seed:
             await processes.wait_until_at_least(1)
@@ -96,9 +96,12 @@ async def test_closing_kills_what_a_command_left_outside_of_its_group(
     request_for: Any, recorder: Any, processes: Any
 ) -> None:
     warden = Warden()
-    script = "(setsid sleep 1000 >/dev/null 2>&1 &); echo x > out.bin"
+    script = """
+        setsid sh -c 'echo > left; exec sleep 1000' >/dev/null 2>&1 &
+        while [ ! -e left ]; do sleep 0.01; done; echo x > out.bin
+    """
     await run_chunk(request_for(["sh", "-c", script], env=processes.env), recorder, warden=warden)
-    await processes.wait_until_at_least(1)
+    assert len(processes.pids()) == 1
     await warden.close()
     assert processes.pids() == []
 

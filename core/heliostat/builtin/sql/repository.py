@@ -174,9 +174,7 @@ class SqlRepository(JobRepository):
     async def commit(self, lease: Lease, batch: Batch) -> None:
         # Encoded here, on the caller's thread: the other one is to hold the interpreter lock as briefly as it can.
         chunks = _json(batch.chunks) if batch.chunks else None
-        attempts = None
-        if batch.attempts:
-            attempts = _json([(a.index, a.number, a.state, to_json(a).decode()) for a in batch.attempts])
+        attempts = to_json(batch.attempts).decode() if batch.attempts else None
         positions = sorted(change.position for change in batch.chunks if change.position is not None)
 
         def work(connection: Connection) -> None:
