@@ -1,8 +1,9 @@
 """The output of an attempt: written under the attempt's own name, checked, then moved into place in one step.
 
 A chunk's `output_file` is a file, or a folder when it ends with "/" (an image sequence, say). The attempt's own name
-lies in the same folder and so on the same disk: `part.mp4` is written as `.part.heliostat-<attempt id>.mp4`, with the
-suffix kept because programs choose the format by it. In the command every argument that is the output, or that ends
+lies beside it and so on the same disk: `part.mp4` is written as `.heliostat-part.mp4/<attempt id>.mp4`, with the suffix
+kept because programs choose the format by it. That folder belongs to the chunk, so that what a killed attempt left is
+found again without a search. In the command every argument that is the output, or that ends
 with `=` and the output, names the attempt's own instead; of an output folder, also files inside it. The path stands in
 `HELIOSTAT_OUTPUT` too.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -28,7 +30,7 @@ from heliostat.model.result import Output
 from heliostat.worker.digest import sha256
 
 _PATTERN = re.compile(r"%0?\d*d")
-_MIDDLE = ".heliostat-"
+_OWN = ".heliostat-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOW = 64 << 10
 """Bytes left on a disk that is called full: programs stop before the last block is used."""
@@ -52,8 +54,10 @@ class AttemptOutput:
     def _plan(self, request: ChunkRequest) -> None:
         self._is_folder = self._written.endswith("/")
         self._parent, self._name = _locate(self._written, request.job_dir)
-        self._own_name = _own_name(self._name, request.attempt_id, is_folder=self._is_folder)
-        self._attempt = request.attempt
+        own_folder = _own_folder(self._name)
+        suffix = "" if self._is_folder else os.path.splitext(self._name)[1]
+        self._own_name = os.path.join(own_folder, re.sub(r"[^A-Za-z0-9_-]", "_", request.attempt_id)[:80] + suffix)
+        self._own_folder = os.path.join(self._parent, own_folder)
         self._final = os.path.join(self._parent, self._name)
         self.path = os.path.join(self._parent, self._own_name)
         names = dict(self._spellings(request.job_dir, self.path))
@@ -76,8 +80,8 @@ class AttemptOutput:
                     f"the output {self._written!r} is to be a {wanted} and a {there} of that name is there;"
                     " remove it or choose another name (one that ends with '/' is a folder)"
                 )
-            if self._attempt > 1:
-                self._sweep()
+            _remove(self._own_folder)
+            os.mkdir(self._own_folder)
             if self._in_place:
                 _unlink(self._final)
             if self._is_folder:
@@ -107,22 +111,16 @@ class AttemptOutput:
                 check_on()
                 if source != self._final:
                     os.replace(source, self._final)
+            _remove(self._own_folder)
             _flush(self._parent)
             return outputs
 
     def discard(self) -> None:
         """Remove what the attempt wrote."""
         if self._is_begun and self.path is not None:
-            _remove(self.path)
+            _remove(self._own_folder)
             if self._in_place:
                 _unlink(self._final)
-
-    def _sweep(self) -> None:
-        beginning, middle, end = self._own_name.rpartition(_MIDDLE)
-        suffix = os.path.splitext(end)[1]
-        leftover = re.compile(re.escape(beginning + middle) + r"[\w-]+" + re.escape(suffix) + r"(\.old)?")
-        for name in filter(leftover.fullmatch, os.listdir(self._parent)):
-            _remove(os.path.join(self._parent, name))
 
     def is_disk_full(self) -> bool:
         """Whether a failure may have come from a disk without room."""
@@ -236,11 +234,11 @@ def _locate(written: str, job_dir: str) -> tuple[str, str]:
     return parent, name
 
 
-def _own_name(name: str, attempt_id: str, *, is_folder: bool) -> str:
-    stem, suffix = (name, "") if is_folder else os.path.splitext(name)
-    middle = _MIDDLE + re.sub(r"[^A-Za-z0-9_-]", "_", attempt_id)[:80]
-    room = 250 - len(os.fsencode(middle + suffix))  # file systems allow 255 bytes; ".old" may follow
-    return "." + os.fsdecode(os.fsencode(stem)[: max(room, 1)]) + middle + suffix
+def _own_folder(name: str) -> str:
+    """The name of the folder that holds what attempts at one output write."""
+    if len(os.fsencode(name)) > 200:  # file systems allow 255 bytes
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f"{_OWN}{name}"
 
 
 def _flush(what: int | str) -> None:

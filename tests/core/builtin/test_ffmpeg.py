@@ -106,8 +106,18 @@ async def test_the_picture_is_joined_as_it_is(render: Render, output: str, tmp_p
     assert len(expected) == 30
 
 
-@pytest.mark.parametrize("rate", [Fraction(24), Fraction(25), NTSC, Fraction(24000, 1001), Fraction(60000, 1001)])
-@pytest.mark.parametrize("suffix", [".mp4", ".ts", ".nut"])
+@pytest.mark.parametrize(
+    ("rate", "suffix"),
+    [
+        (Fraction(24), ".mp4"),
+        (Fraction(25), ".ts"),
+        (NTSC, ".mp4"),
+        (NTSC, ".ts"),
+        (NTSC, ".nut"),
+        (Fraction(24000, 1001), ".mp4"),
+        (Fraction(60000, 1001), ".mp4"),
+    ],
+)
 async def test_frames_keep_their_distance_over_the_joints(render: Render, rate: Fraction, suffix: str) -> None:
     film = await join(render([7, 9, 8, 7], rate=rate, suffix=suffix, arguments=("-c:v", "libx264", "-bf", "2")))
     shown = times(film)

@@ -65,7 +65,7 @@ async def test_a_command_knows_its_attempt(request_for: Any, recorder: Any, pyth
     assert env["HELIOSTAT_CHUNK"] == "7"
     assert env["HELIOSTAT_ATTEMPT"] == "3"
     assert env["HELIOSTAT_ATTEMPT_ID"] == "abc"
-    assert env["HELIOSTAT_OUTPUT"] == str(tmp_path / ".out.heliostat-abc.bin")
+    assert env["HELIOSTAT_OUTPUT"] == str(tmp_path / ".heliostat-out.bin" / "abc.bin")
 
 
 async def test_the_python_that_runs_heliostat_is_found_last(request_for: Any, recorder: Any) -> None:

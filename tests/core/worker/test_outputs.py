@@ -29,21 +29,21 @@ def told(script: str, output: str) -> list[str]:
 @pytest.mark.parametrize(
     ("output_file", "argument", "renamed"),
     [
-        ("part.mp4", "part.mp4", ".part.heliostat-id.mp4"),
-        ("part.mp4", "./part.mp4", "./.part.heliostat-id.mp4"),
-        ("./part.mp4", "part.mp4", ".part.heliostat-id.mp4"),
-        ("a/b/part.mp4", "a/b/part.mp4", "a/b/.part.heliostat-id.mp4"),
-        ("part.mp4", "JOB/part.mp4", "JOB/.part.heliostat-id.mp4"),
-        ("JOB/part.mp4", "JOB/part.mp4", "JOB/.part.heliostat-id.mp4"),
-        ("part.mp4", "--output=part.mp4", "--output=.part.heliostat-id.mp4"),
-        ("a=b.mp4", "a=b.mp4", ".a=b.heliostat-id.mp4"),
-        ("a=b.mp4", "x=a=b.mp4", "x=.a=b.heliostat-id.mp4"),
-        ("part", "part", ".part.heliostat-id"),
-        ("50%.mp4", "50%.mp4", ".50%.heliostat-id.mp4"),
-        ("frames/", "frames", ".frames.heliostat-id"),
-        ("frames/", "frames/", ".frames.heliostat-id/"),
-        ("frames/", "frames/%04d.png", ".frames.heliostat-id/%04d.png"),
-        ("a/v1.2/", "-o=a/v1.2/x.png", "-o=a/.v1.2.heliostat-id/x.png"),
+        ("part.mp4", "part.mp4", ".heliostat-part.mp4/id.mp4"),
+        ("part.mp4", "./part.mp4", "./.heliostat-part.mp4/id.mp4"),
+        ("./part.mp4", "part.mp4", ".heliostat-part.mp4/id.mp4"),
+        ("a/b/part.mp4", "a/b/part.mp4", "a/b/.heliostat-part.mp4/id.mp4"),
+        ("part.mp4", "JOB/part.mp4", "JOB/.heliostat-part.mp4/id.mp4"),
+        ("JOB/part.mp4", "JOB/part.mp4", "JOB/.heliostat-part.mp4/id.mp4"),
+        ("part.mp4", "--output=part.mp4", "--output=.heliostat-part.mp4/id.mp4"),
+        ("a=b.mp4", "a=b.mp4", ".heliostat-a=b.mp4/id.mp4"),
+        ("a=b.mp4", "x=a=b.mp4", "x=.heliostat-a=b.mp4/id.mp4"),
+        ("part", "part", ".heliostat-part/id"),
+        ("50%.mp4", "50%.mp4", ".heliostat-50%.mp4/id.mp4"),
+        ("frames/", "frames", ".heliostat-frames/id"),
+        ("frames/", "frames/", ".heliostat-frames/id/"),
+        ("frames/", "frames/%04d.png", ".heliostat-frames/id/%04d.png"),
+        ("a/v1.2/", "-o=a/v1.2/x.png", "-o=a/.heliostat-v1.2/id/x.png"),
         ("part.mp4", "another/part.mp4", None),
         ("part.mp4", "apart.mp4", None),
         ("part.mp4", "echo > part.mp4", None),
@@ -126,10 +126,12 @@ async def test_the_earlier_output_stays_until_the_new_one_is_whole(
 async def test_what_a_killed_attempt_left_is_removed_by_the_next(
     request_for: Any, recorder: Any, tmp_path: Path, names: Any
 ) -> None:
-    for name in (".out.heliostat-dead.bin", ".outer.heliostat-x.bin", ".out.heliostat-x.mp4", ".out.bin"):
+    for name in (".heliostat-out.bin/dead.bin", ".heliostat-outer.bin/x.bin", ".out.bin"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("half")
-    assert (await run_chunk(request_for(told(WRITE, "out.bin"), attempt=2), recorder)).exit_code == 0
-    assert names() == [".out.bin", ".out.heliostat-x.mp4", ".outer.heliostat-x.bin", "out.bin"]
+    # Its number says nothing: an attempt that was killed before it was committed is not counted.
+    assert (await run_chunk(request_for(told(WRITE, "out.bin"), attempt=1), recorder)).exit_code == 0
+    assert names() == [".heliostat-outer.bin", ".out.bin", "out.bin"]
 
 
 @pytest.mark.parametrize(
