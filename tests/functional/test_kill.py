@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -12,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from heliostat import ChunkState, open_repository
 
 KILLS = 20
 CHUNKS = 160
@@ -68,15 +71,18 @@ def test_a_film_comes_out_whole_after_twenty_kills(tmp_path: Path):
     chance = random.Random(20)
     runs = tmp_path / "runs.log"
 
-    def committed() -> set[str]:
-        shown = subprocess.run([*heliostat, "show", job_id, "--db", db, "--json", "--chunks"], capture_output=True)
-        if shown.returncode:
-            return set()
-        return {str(chunk["id"]) for chunk in json.loads(shown.stdout)["chunks"] if chunk["state"] == "succeeded"}
+    async def read_committed() -> set[str]:
+        async with open_repository(f"sqlite:///{db}") as repository:
+            return {str(chunk.id) for chunk in await repository.chunks(job_id, state=ChunkState.SUCCEEDED)}
 
-    kills, resuming = 0, False
+    def committed() -> set[str]:
+        return asyncio.run(read_committed()) if resuming else set()
+
+    kills, resuming, kept = 0, False, []
     while True:
-        before, seen = committed(), len(runs.read_text().split()) if runs.exists() else 0
+        before = committed()
+        kept.append(len(before))
+        seen = len(runs.read_text().split()) if runs.exists() else 0
         command = ["resume", job_id] if resuming else ["render", str(tmp_path / "job.json")]
         coordinator = subprocess.Popen(
             [*heliostat, *command, "--db", db, "--concurrency", "3", "--progress", "none"],
@@ -100,6 +106,8 @@ def test_a_film_comes_out_whole_after_twenty_kills(tmp_path: Path):
             break
         assert coordinator.returncode == -signal.SIGKILL, said
         resuming = resuming or bool(subprocess.run([*heliostat, "show", job_id, "--db", db]).returncode == 0)
+    assert kept == sorted(kept), "a committed chunk was lost"
+    assert len(set(kept)) > 5, "the kills hit while chunks were being committed"
     assert kills == KILLS, "the job was too short to be killed so often"
     assert (tmp_path / "film.txt").read_text() == "".join(f"{n}: half whole\n" for n in range(CHUNKS))
     assert sorted(path.name for path in (tmp_path / "chunks").iterdir()) == [f"{n:04d}.txt" for n in range(CHUNKS)]
