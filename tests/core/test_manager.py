@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from heliostat import (
     errors,
     open_repository,
 )
+from heliostat.builtin.sql.database import BUSY_TIMEOUT
 from heliostat.testing.scripted import ScriptedWorker
 
 MakeSpec = Callable[..., JobSpec]
@@ -407,3 +409,22 @@ async def test_frames_of_running_chunks_are_seen_by_other_processes(open_manager
         assert [row.frames_done for row in rows] == [5.0, 5.0]
     worker.let(0, 1)
     assert (await manager.wait(job)).metrics.frames_done == 20.0
+
+
+async def test_a_database_that_somebody_else_locks_for_seconds_holds_up_no_chunk_and_loses_nothing(
+    open_manager, make_spec, tmp_path
+):
+    worker, calls = ScriptedWorker(steps=lambda request: 2), []
+    manager = open_manager(worker)
+    job = await manager.submit(make_spec(300), options(tmp_path, on_progress=lambda *call: calls.append(call)))
+    locker = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None, check_same_thread=False, timeout=20)
+    await asyncio.to_thread(locker.execute, "BEGIN EXCLUSIVE")
+    committed = locker.execute("SELECT max(position) FROM chunk").fetchone()[0] or 0
+    await until(lambda: len(worker.ended) == 300)
+    await asyncio.sleep(BUSY_TIMEOUT + 1)  # the commit that was refused is repeated
+    assert len(calls) <= committed, "nothing is reported that is not committed"
+    locker.execute("ROLLBACK")
+    locker.close()
+    status = await manager.wait(job)
+    assert status.state is JobState.COMPLETED
+    assert calls == [(n, 300) for n in range(1, 301)]

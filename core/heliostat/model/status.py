@@ -128,7 +128,7 @@ class ChunkStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     """The value of `completed_chunks` that its success was reported with: 1 for the first chunk that succeeded."""
 
 
-class AttemptStatus(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class AttemptStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """One try at one chunk."""
 
     index: int

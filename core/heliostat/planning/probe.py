@@ -1,15 +1,9 @@
-"""What is in a video file, as far as planning needs it. Asks the ffmpeg binary alone, since ffprobe is often missing.
-
-Two sources: the description that `ffmpeg -i` logs, and the list of packets that its `framecrc` muxer prints
-(libavformat/framecrcenc.c: `stream, dts, pts, duration, size, checksum`, then `F=` with the flags unless these are
-just "key frame").
-"""
+"""What is in a video file, as far as planning needs it: the list of its packets, and what `ffmpeg -i` logs."""
 
 from __future__ import annotations
 
 import itertools
 import re
-import subprocess
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,25 +12,10 @@ from msgspec import Struct
 
 from heliostat.errors import SpecError
 from heliostat.model.spec import to_fraction
-from heliostat.worker.ffmpeg import find_ffmpeg
-
-_KEY, _DISCARD = 1, 4
-"""AV_PKT_FLAG_KEY and AV_PKT_FLAG_DISCARD of libavcodec/packet.h."""
-
-_NO_PTS = -(2**63)
+from heliostat.planning.packets import NO_TIME, Packet, complaint, list_packets, read_listing, run_ffmpeg
 
 _HEAD = 2
 """Seconds at the beginning in which the decoder's frames are compared with the packets."""
-
-
-class Packet(Struct, frozen=True, gc=False):
-    """A packet of the picture, in the order of the file. Times are in units of the time base."""
-
-    dts: int
-    pts: int
-    duration: int
-    is_key: bool
-    is_shown: bool
 
 
 class AudioStream(Struct, frozen=True):
@@ -69,7 +48,8 @@ class VideoInfo(Struct, frozen=True, kw_only=True):
     last_duration: int
     """How long the last frame is shown."""
     packets: tuple[Packet, ...]
-    """Empty when the packets do not tell where frames are: then a decoder has to begin at the file's beginning."""
+    """Empty when the packets do not tell where frames are. A decoder then has to begin at the file's beginning, and
+    times are those that ffmpeg makes, counted from the earlier of picture and sound."""
     audio: tuple[AudioStream, ...]
 
     @property
@@ -78,66 +58,40 @@ class VideoInfo(Struct, frozen=True, kw_only=True):
         return (self.frames[-1] - self.frames[0] + self.last_duration) * self.time_base
 
 
-def beside_picture(audio: Sequence[AudioStream]) -> list[str]:
-    """A second output of a command that reads the picture, to go nowhere. When ffmpeg makes timestamps, it counts from
-    the earliest of the streams that it is asked for; with this, picture and sound are counted alike."""
-    return ["-map", "0:a", "-c", "copy", "-f", "null", "-"] if audio else []
-
-
-def require_ffmpeg() -> str:
-    """The path of an ffmpeg. Raises SpecError when there is none."""
-    if (ffmpeg := find_ffmpeg()) is None:
-        raise SpecError("there is no ffmpeg on this machine; install it, or run `pip install heliostat[video]`")
-    return ffmpeg
-
-
 def probe(path: str | Path, *, decode: bool = False) -> VideoInfo:
     """Look at the first video stream of a file; reads all of it, and decodes only its first seconds.
 
-    With `decode` every frame is decoded, which takes longer and finds frames that are damaged or hidden. Raises
-    SpecError with one sentence when the file is missing or no video.
+    With `decode` every frame is decoded, which takes longer and finds frames that are damaged or hidden; so it is
+    where the container tells of damage itself. Raises SpecError with one sentence when the file is missing or no video.
     """
     source = _existing(Path(path))
-    ffmpeg = require_ffmpeg()
-    command = [ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-copyts", "-i", source, "-map", "0:V:0"]
-    run = _run([*command, "-c", "copy", "-copyinkf", "-f", "framecrc", "-"])
-    log = run.stderr
-    described = re.search(r"^Input #0, (\S+), from", log, re.MULTILINE)
-    if described is None:
-        raise SpecError(f"{path} is no video that ffmpeg can read ({_last_line(log)}); choose another file")
-    end = re.search(r"^(?:Output #0|Stream mapping)", log, re.MULTILINE)
-    description = log[described.start() : end.start() if end else None]
+    listing = list_packets(source)
+    container, description = _description(listing.log, path)
     streams = _streams(description)
     picture = next((s for s in streams if s.kind == "Video" and "(attached pic)" not in s.text), None)
     if picture is None:
         raise SpecError(f"{path} has no video stream; choose a file with a picture")
-    header, packets = _packets(run.stdout)
-    if run.returncode != 0 or "tb" not in header:
-        raise SpecError(f"{path} cannot be read ({_last_line(log)}); repair the file or choose another one")
-    time_base = Fraction(header["tb"])
+    if not listing.is_complete:
+        raise SpecError(f"{path} cannot be read ({_last_line(listing.log)}); repair the file or choose another one")
+    packets, time_base = _from_first_key(listing.packets), Fraction(listing.header["tb"])
     is_regular = _is_regular(packets)
     frames = sorted(packet.pts for packet in packets if packet.is_shown)
     audio = tuple(AudioStream(stream.index, stream.codec) for stream in streams if stream.kind == "Audio")
-    if decode or not is_regular or not _agrees(ffmpeg, source, frames, time_base):
+    decode = decode or not is_regular or any(packet.is_damaged for packet in packets)
+    if decode or not _agrees(source, frames, time_base):
         beside = [] if is_regular else beside_picture(audio)
-        frames = _decoded(ffmpeg, source, time_base, copy_timestamps=is_regular, beside=beside)
-    if not frames:
-        raise SpecError(f"{path} has no frame that can be shown; choose another file")
-    if any(later <= earlier for earlier, later in itertools.pairwise(frames)):
-        raise SpecError(
-            f"the timestamps of {path} do not rise from frame to frame; write it anew with"
-            f" `ffmpeg -fflags +genpts -i INPUT -c copy OUTPUT.mkv` and take that file"
-        )
-    width, height = (int(number) for number in header["dimensions"].split("x"))
+        frames = _decoded(source, time_base, copy_timestamps=is_regular, beside=beside)
+    _check_frames(frames, path)
+    width, height = (int(number) for number in listing.header["dimensions"].split("x"))
     if re.search(r"rotation of -?(90|270)\.", picture.text):
         width, height = height, width
     started = re.search(r"^ *Duration: .*?, start: (-?[\d.]+)", description, re.MULTILINE)
     return VideoInfo(
         path=source,
-        container=described[1],
+        container=container,
         start=Fraction(started[1]) if started and is_regular else Fraction(0),
         stream=picture.index,
-        codec=header.get("codec_id", ""),
+        codec=listing.header.get("codec_id", ""),
         pixel_format=picture.pixel_format,
         width=width,
         height=height,
@@ -148,6 +102,12 @@ def probe(path: str | Path, *, decode: bool = False) -> VideoInfo:
         packets=tuple(packets) if is_regular else (),
         audio=audio,
     )
+
+
+def beside_picture(audio: Sequence[AudioStream]) -> list[str]:
+    """A second output of a command that reads the picture, to go nowhere. When ffmpeg makes timestamps, it counts from
+    the earliest of the streams that it is asked for; with this, picture and sound are counted alike."""
+    return ["-map", "0:a", "-c", "copy", "-f", "null", "-"] if audio else []
 
 
 class _Stream(Struct):
@@ -166,6 +126,15 @@ class _Stream(Struct):
         return fields[1].partition("(")[0] if len(fields) > 1 and re.match(r"[a-z]\w*", fields[1]) else None
 
 
+def _description(log: str, path: str | Path) -> tuple[str, str]:
+    """The container's name and what ffmpeg says of the input."""
+    begin = re.search(r"^Input #0, (\S+), from", log, re.MULTILINE)
+    if begin is None:
+        raise SpecError(f"{path} is no video that ffmpeg can read ({complaint(log)}); choose another file")
+    end = re.search(r"^(?:Output #0|Stream mapping)", log, re.MULTILINE)
+    return begin[1], log[begin.start() : end.start() if end else None]
+
+
 def _streams(description: str) -> list[_Stream]:
     """`  Stream #0:1[0x2](und): Audio: aac (LC), 44100 Hz, …` and what is indented under it."""
     beginnings = list(re.finditer(r"^ +Stream #0:(\d+)\S*: (\w+): ", description, re.MULTILINE))
@@ -176,28 +145,9 @@ def _streams(description: str) -> list[_Stream]:
     ]
 
 
-def _packets(listing: str) -> tuple[dict[str, str], list[Packet]]:
-    header: dict[str, str] = {}
-    packets: list[Packet] = []
-    for line in listing.splitlines():
-        if line.startswith("#"):
-            key, _, value = line[1:].partition(" 0: ")
-            header[key] = value
-            continue
-        fields = line.split(",")
-        flags = next((int(field[3:], 16) for field in fields[6:] if field.startswith(" F=")), _KEY)
-        packets.append(
-            Packet(
-                int(fields[1]),
-                int(fields[2]),
-                int(fields[3]),
-                is_key=bool(flags & _KEY),
-                is_shown=not flags & _DISCARD,
-            )
-        )
-    # A recording may begin within a group of pictures; what comes before the first key frame is never shown.
-    first = next((index for index, packet in enumerate(packets) if packet.is_key), 0)
-    return header, packets[first:]
+def _from_first_key(packets: list[Packet]) -> list[Packet]:
+    """A recording may begin within a group of pictures; what comes before the first key frame is never shown."""
+    return packets[next((index for index, packet in enumerate(packets) if packet.is_key), 0) :]
 
 
 def _is_regular(packets: Sequence[Packet]) -> bool:
@@ -205,45 +155,40 @@ def _is_regular(packets: Sequence[Packet]) -> bool:
     return (
         bool(packets)
         and packets[0].is_key
-        and all(packet.pts != _NO_PTS != packet.dts for packet in packets)
+        and all(packet.pts != NO_TIME != packet.dts for packet in packets)
         and all(earlier.dts < later.dts for earlier, later in itertools.pairwise(packets))
         and len({packet.pts for packet in packets}) == len(packets)
     )
 
 
-def _agrees(ffmpeg: str, source: str, frames: Sequence[int], time_base: Fraction) -> bool:
+def _agrees(source: str, frames: Sequence[int], time_base: Fraction) -> bool:
     """Whether the decoder shows the frames of the first seconds when the packets say so."""
     limit = frames[0] + _HEAD / time_base if frames else 0
     head = [frame for frame in frames if frame < limit][:200]
-    return _decoded(ffmpeg, source, time_base, copy_timestamps=True, count=len(head)) == head
+    return _decoded(source, time_base, copy_timestamps=True, count=len(head)) == head
 
 
 def _decoded(
-    ffmpeg: str,
-    source: str,
-    time_base: Fraction,
-    *,
-    copy_timestamps: bool,
-    count: int | None = None,
-    beside: Sequence[str] = (),
+    source: str, time_base: Fraction, *, copy_timestamps: bool, count: int | None = None, beside: Sequence[str] = ()
 ) -> list[int]:
     """When the decoder shows each frame: by the file's own timestamps, or by those that ffmpeg makes of them.
     `wrapped_avframe` passes frames on without looking at their content."""
-    command = [
-        ffmpeg,
-        "-nostdin",
-        "-hide_banner",
-        "-v",
-        "error",
-        *(["-copyts"] if copy_timestamps else []),
-        "-i",
-        source,
-    ]
-    command += ["-map", "0:V:0", "-fps_mode", "passthrough", "-c:v", "wrapped_avframe"]
-    command += ["-enc_time_base", f"{time_base.numerator}:{time_base.denominator}"]
-    command += ["-frames:v", str(count)] if count is not None else []
-    _, packets = _packets(_run([*command, "-f", "framecrc", "-", *beside]).stdout)
+    arguments = ["-v", "error", *(["-copyts"] if copy_timestamps else []), "-i", source]
+    arguments += ["-map", "0:V:0", "-fps_mode", "passthrough", "-c:v", "wrapped_avframe"]
+    arguments += ["-enc_time_base", f"{time_base.numerator}:{time_base.denominator}"]
+    arguments += ["-frames:v", str(count)] if count is not None else []
+    _, packets = read_listing(run_ffmpeg([*arguments, "-f", "framecrc", "-", *beside]).stdout)
     return [packet.pts for packet in packets]
+
+
+def _check_frames(frames: Sequence[int], path: str | Path) -> None:
+    if not frames:
+        raise SpecError(f"{path} has no frame that can be shown; choose another file")
+    if any(later <= earlier for earlier, later in itertools.pairwise(frames)):
+        raise SpecError(
+            f"the timestamps of {path} do not rise from frame to frame; write it anew with"
+            " `ffmpeg -fflags +genpts -i INPUT -c copy OUTPUT.mkv` and take that file"
+        )
 
 
 def _last_duration(frames: Sequence[int], packets: Sequence[Packet]) -> int:
@@ -253,12 +198,12 @@ def _last_duration(frames: Sequence[int], packets: Sequence[Packet]) -> int:
 
 
 def _rate(frames: Sequence[int], time_base: Fraction, text: str) -> Fraction:
-    span = frames[-1] - frames[0]
-    if span and all(later - earlier == frames[1] - frames[0] for earlier, later in itertools.pairwise(frames)):
-        return 1 / ((frames[1] - frames[0]) * time_base)
+    distances = {later - earlier for earlier, later in itertools.pairwise(frames)}
+    if len(distances) == 1:
+        return 1 / (distances.pop() * time_base)
     if stated := re.search(r"([\d.]+)(k?) fps\b", text):
-        return to_fraction(Fraction(stated[1]) * 1000 if stated[2] else stated[1])
-    return (len(frames) - 1) / (span * time_base) if span else Fraction(25)
+        return to_fraction(f"{float(stated[1]) * 1000:.0f}" if stated[2] else stated[1])
+    return (len(frames) - 1) / ((frames[-1] - frames[0]) * time_base) if distances else Fraction(25)
 
 
 def _existing(path: Path) -> str:
@@ -269,15 +214,5 @@ def _existing(path: Path) -> str:
     return str(path.absolute())
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", errors="replace"
-        )
-    except OSError as error:
-        raise SpecError(f"{command[0]} cannot be run ({error.strerror}); set HELIOSTAT_FFMPEG to an ffmpeg") from None
-
-
 def _last_line(log: str) -> str:
-    lines = [re.sub(r"^(\[[^\]]*\] )+", "", line).strip().rstrip(".") for line in log.splitlines()]
-    return next((line for line in reversed(lines) if line), "it says nothing")
+    return complaint("\n".join(reversed(log.splitlines())))

@@ -70,8 +70,7 @@ def _culprit(place: str, document: object) -> str:
         table = table.get(key) if isinstance(table, dict) else None
     if isinstance(table, dict):
         for key, value in table.items():
-            if not isinstance(key, str):
-                return f"{place.removesuffix('[...]')}.{key}"
             if not isinstance(value, str):
-                return f"{place.removesuffix('[...]')}.{key}"
+                where = f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
+                return place.removesuffix("[...]") + where
     return place

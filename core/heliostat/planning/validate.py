@@ -32,15 +32,16 @@ def check_outputs(spec: JobSpec, job_dir: str | os.PathLike[str]) -> None:
     """Raises SpecError for an output outside of `job_dir`, and for one that two chunks, or a chunk and the film,
     share. The disk is not looked at."""
     inside = _Inside(job_dir)
-    names = [inside.name(chunk.output_file, index) for index, chunk in enumerate(spec.chunks)]
-    places = {name: index for index, name in enumerate(names)}
-    if len(places) < len(names):
+    outputs = [chunk.output_file for chunk in spec.chunks]
+    names = inside.plain_names(outputs) or [inside.name(output, index) for index, output in enumerate(outputs)]
+    different = set(names)
+    if len(different) < len(names):
         first: dict[str, int] = {}
         for index, name in enumerate(names):
             if (other := first.setdefault(name, index)) != index:
-                output = spec.chunks[index].output_file
-                raise SpecError(f"{output!r} is the output of $.chunks[{other}] too", path=_output_path(index))
-    if spec.merge is not None and (other := places.get(inside.name(spec.merge.output), -1)) >= 0:
+                raise SpecError(f"{outputs[index]!r} is the output of $.chunks[{other}] too", path=_output_path(index))
+    if spec.merge is not None and (film := inside.name(spec.merge.output)) in different:
+        other = names.index(film)
         raise SpecError(f"{spec.merge.output!r} is the output of $.chunks[{other}] too", path="$.merge.output")
 
 
@@ -56,17 +57,20 @@ class _Inside:
         # An absolute path may be spelt with or without the symbolic links that lead to the directory.
         self.roots = tuple(dict.fromkeys(_with_slash(p) for p in (self.job_dir, str(Path(job_dir).resolve()))))
 
+    def plain_names(self, outputs: Sequence[str]) -> list[str] | None:
+        """What `name` makes of all of them, in a tenth of the time, or None when one of them needs a closer look."""
+        text = "\0".join(["", *outputs, ""])
+        if text.count("\0") != len(outputs) + 1 or any(odd in text for odd in ("/.", "//", "\0.", "/\0", "\0\0")):
+            return None
+        if "\0/" not in text:
+            return list(outputs)
+        for root in self.roots:
+            if text.count(f"\0{root}") == len(outputs):
+                return [output[len(root) :] for output in outputs]
+        return None
+
     def name(self, output: str, chunk: int | None = None) -> str:
         """The output of a chunk, or the film, relative to the job directory and spelt in one way only."""
-        if output and "/." not in output and "//" not in output and "\0" not in output and output[-1] != "/":
-            if output[0] not in "./":
-                return output
-            for root in self.roots:
-                if output.startswith(root):
-                    return output[len(root) :]
-        return self._unusual(output, chunk)
-
-    def _unusual(self, output: str, chunk: int | None) -> str:
         path = _output_path(chunk)
         if not output:
             raise SpecError("the name of the output is empty", path=path)
@@ -142,16 +146,34 @@ def _check_command(command: str | Sequence[str], path: str) -> None:
 
 
 def _check_chunks(chunks: Sequence[Chunk]) -> None:
+    if _are_fine_at_a_glance(chunks):
+        return
     for index, chunk in enumerate(chunks):
-        if not 0 <= chunk.start_frame < LARGEST:
-            raise SpecError(_out_of_range(chunk.start_frame, 0), path=f"$.chunks[{index}].startFrame")
-        if not 1 <= chunk.frame_count < LARGEST:
-            raise SpecError(_out_of_range(chunk.frame_count, 1), path=f"$.chunks[{index}].frameCount")
-        if not 1 <= chunk.step < LARGEST:
-            raise SpecError(_out_of_range(chunk.step, 1), path=f"$.chunks[{index}].step")
-        command = chunk.command
-        if not isinstance(command, str) or command.isspace() or not is_plain(command) or not command:
-            _check_command(command, f"$.chunks[{index}].command")
+        for key, value, least in (
+            ("startFrame", chunk.start_frame, 0),
+            ("frameCount", chunk.frame_count, 1),
+            ("step", chunk.step, 1),
+        ):
+            if not least <= value < LARGEST:
+                raise SpecError(_out_of_range(value, least), path=f"$.chunks[{index}].{key}")
+        _check_command(chunk.command, f"$.chunks[{index}].command")
+
+
+def _are_fine_at_a_glance(chunks: Sequence[Chunk]) -> bool:
+    """Whether nothing is wrong with the numbers and commands of all chunks. A million of them are looked at as one;
+    a command that is not plain makes this False."""
+    starts = [chunk.start_frame for chunk in chunks]
+    least = [number for chunk in chunks for number in (chunk.frame_count, chunk.step)]
+    if not chunks or min(starts) < 0 or min(least) < 1 or max(max(starts), max(least)) >= LARGEST:
+        return False
+    texts = [chunk.command for chunk in chunks if isinstance(chunk.command, str)]
+    lists = [chunk.command for chunk in chunks if not isinstance(chunk.command, str)]
+    return (
+        is_plain(" ".join(texts))
+        and not any(text.isspace() or not text for text in texts)
+        and all(arguments and arguments[0] for arguments in lists)
+        and not any("\0" in argument for arguments in lists for argument in arguments)
+    )
 
 
 def _out_of_range(value: int, least: int) -> str:

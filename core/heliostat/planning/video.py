@@ -4,7 +4,8 @@ A chunk is a run of frames, not of seconds. The timestamps of all frames are lis
 key frame before its first frame, keeps the frames from that one's timestamp to the next chunk's (filter `trim`), shifts
 them to begin at 0, and passes their times on as they are. So no frame is lost or doubled and no time is rounded, for
 constant and variable frame rates alike. Chunks are NUT files, which keep any time base and any codec. The stitcher
-`ffmpeg` puts every chunk back to its place and takes sound, chapters and metadata from the original.
+`ffmpeg` puts every chunk back to its place and takes sound, chapters and metadata from the original; other streams,
+such as subtitles, are left out.
 
 Key frames lie at fixed distances and chunks begin at them, so with constant-QP arguments the film's frames are those
 of a single process with the same arguments and the same number of encoder threads.
@@ -13,12 +14,10 @@ of a single process with the same arguments and the same number of encoder threa
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
-import re
-import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -27,13 +26,18 @@ from heliostat.errors import SpecError
 from heliostat.model.spec import Chunk, JobSpec, Merge, Metadata
 from heliostat.planning.encoder import LONGEST_GOP, Encoder, take_apart
 from heliostat.planning.frames import balanced
-from heliostat.planning.probe import Packet, VideoInfo, beside_picture, probe, require_ffmpeg
+from heliostat.planning.packets import NO_TIME, Packet, complaint, list_packets, run_ffmpeg
+from heliostat.planning.probe import VideoInfo, beside_picture, probe
+from heliostat.planning.soundtrack import join_options
 from heliostat.planning.validate import validate
 
 __all__ = ["VideoInfo", "plan_transcode", "probe"]
 
 _INDEXED = ("mov", "matroska")
 """Containers with an index of key frames, so that seeking ends at one. In others it may end anywhere."""
+
+_TRIAL = 8
+"""Frames that the encoder is tried on: enough for frames to be reordered."""
 
 
 def plan_transcode(
@@ -54,8 +58,8 @@ def plan_transcode(
     own choice when None. `job_dir`, by default the folder of `output`, holds the film and, in `.heliostat-<film>/`,
     the chunks. With `decode` the whole input is decoded while planning, which finds damaged frames.
 
-    Reads the whole input, tries the encoder on a frame, and writes nothing. Needs ffmpeg 5.1 or newer. Raises SpecError
-    with one sentence.
+    Reads the whole input, tries the encoder on a few frames, and leaves nothing on the disk. Needs ffmpeg 5.1 or newer.
+    Raises SpecError with one sentence.
     """
     film = Path(output).absolute()
     folder = film.parent if job_dir is None else Path(job_dir).absolute()
@@ -69,22 +73,8 @@ def plan_transcode(
     encoder = take_apart(video_args, film, info.pixel_format)
     cut = _cut(len(info.frames), float(len(info.frames) / info.duration) * chunk_seconds, encoder.gop)
     commands = _Commands(info, encoder, cut.gop, threads)
-    join = _Join(info, film)
     commands.try_out(film)
-    folder_name = f".heliostat-{film.name}"
-    width = max(4, len(str(len(cut.sizes))))
-    chunks = []
-    for index, (first, count) in enumerate(cut.runs()):
-        part = f"{folder_name}/{index:0{width}d}.nut"
-        chunks.append(
-            Chunk(
-                id=index,
-                start_frame=first,
-                frame_count=count,
-                output_file=part,
-                command=commands.command(first, count, part),
-            )
-        )
+    place = f".heliostat-{film.name}/{{:0{max(4, len(str(len(cut.sizes))))}d}}.nut"
     spec = JobSpec(
         name=name or film.stem,
         metadata=Metadata(
@@ -94,8 +84,17 @@ def plan_transcode(
             height=info.height,
             duration=float(info.duration),
         ),
-        chunks=tuple(chunks),
-        merge=Merge(stitcher="ffmpeg", output=_in_folder(film, folder), options=join.options(cut)),
+        chunks=tuple(
+            Chunk(
+                id=index,
+                start_frame=first,
+                frame_count=count,
+                output_file=place.format(index),
+                command=commands.command(first, count, place.format(index)),
+            )
+            for index, (first, count) in enumerate(zip(cut.starts, cut.sizes, strict=True))
+        ),
+        merge=Merge(stitcher="ffmpeg", output=_in_folder(film, folder), options=join_options(info, film, cut.starts)),
     )
     validate(spec, job_dir=folder)
     return spec
@@ -107,12 +106,10 @@ class _Cut(Struct, frozen=True):
     sizes: tuple[int, ...]
     """Frames in each chunk: whole groups of pictures, except that the last group may be shorter."""
 
-    def runs(self) -> Iterator[tuple[int, int]]:
-        """First frame and number of frames."""
-        first = 0
-        for size in self.sizes:
-            yield first, size
-            first += size
+    @property
+    def starts(self) -> list[int]:
+        """The first frame of each chunk."""
+        return list(itertools.accumulate(self.sizes[:-1], initial=0))
 
 
 def _cut(total: int, wanted: float, gop: int | None) -> _Cut:
@@ -182,15 +179,25 @@ class _Commands:
         return f"{trim},setpts=PTS-({frames[0]}),{self._encoder.filters},{back}"
 
     def try_out(self, film: Path) -> None:
-        """Encode one frame, and put it into a file like the film. Raises SpecError when ffmpeg refuses."""
-        ffmpeg = require_ffmpeg()
+        """Encode a few frames and put them into a file like the film. Raises SpecError when that does not work."""
+        count = min(_TRIAL, len(self._info.frames))
         with tempfile.TemporaryDirectory() as folder:
             part, whole = str(Path(folder, "part.nut")), str(Path(folder, f"film{film.suffix}"))
-            _try([ffmpeg, *self.command(0, 1, part)[1:]], "the video arguments do not work")
-            _try(
-                [ffmpeg, "-nostdin", "-hide_banner", "-v", "error", "-i", part, "-c", "copy", whole],
-                f"the video cannot be put into a {film.suffix or 'nameless'} file",
-            )
+            encoded = run_ffmpeg(self.command(0, count, part)[1:])
+            if encoded.returncode != 0:
+                raise SpecError(f"the video arguments do not work ({complaint(encoded.stderr)}); correct them")
+            joined = run_ffmpeg(["-v", "error", "-i", part, "-c", "copy", whole])
+            if joined.returncode != 0:
+                raise SpecError(
+                    f"the video cannot be put into a {film.suffix or 'nameless'} file ({complaint(joined.stderr)});"
+                    " change the video arguments or the name of the film"
+                )
+            packets = list_packets(whole).packets
+            if len(packets) != count or any(packet.pts == NO_TIME for packet in packets):
+                raise SpecError(
+                    f"a {film.suffix} file does not keep every frame of this video and its time;"
+                    " choose .mp4, .mkv or .mov, and filters that keep every frame"
+                )
 
 
 def _seek(keys: Sequence[Packet], frame: int, *, is_indexed: bool) -> int | None:
@@ -207,81 +214,5 @@ def _seek(keys: Sequence[Packet], frame: int, *, is_indexed: bool) -> int | None
     return min(frame, keys[index + 1].dts - 1) if index + 1 < len(keys) else frame
 
 
-class _Join:
-    """The options of the stitcher."""
-
-    def __init__(self, info: VideoInfo, film: Path) -> None:
-        self._info = info
-        self._audio = _audio_args(info, film)
-
-    def options(self, cut: _Cut) -> dict[str, object]:
-        info = self._info
-        begin = info.frames[0]
-        starts = [_microseconds((info.frames[first] - begin) * info.time_base) for first, _ in cut.runs()]
-        return {
-            "partStarts": starts,
-            "videoDelay": _microseconds(begin * info.time_base - info.start),
-            "audioInput": self._original(),
-            "audioArgs": self._audio,
-            "cutAudio": False,
-            "outputArgs": [
-                *("-map_metadata", "1", "-map_chapters", "1"),
-                *("-map_metadata:s:v:0", f"1:s:{info.stream}"),
-                # ffmpeg copies the metadata of no stream by itself once it is told of one.
-                *(
-                    argument
-                    for number, stream in enumerate(info.audio)
-                    for argument in (f"-map_metadata:s:a:{number}", f"1:s:{stream.index}")
-                ),
-            ],
-        }
-
-    def _original(self) -> list[str]:
-        """The input with the sound, its times shifted as those of the picture were."""
-        source = ["-i", self._info.path]
-        if self._info.packets:
-            return ["-copyts", "-itsoffset", f"{-_microseconds(self._info.start)}us", *source]
-        if self._info.audio:
-            return [*source, "-map", f"1:{self._info.stream}", "-c", "copy", "-f", "null", "-"]  # as in the chunks
-        return source
-
-
-def _audio_args(info: VideoInfo, film: Path) -> list[str]:
-    """Every stream of sound is copied when a file like the film can hold it, and else encoded."""
-    if not info.audio:
-        return ["-an"]
-    ffmpeg = require_ffmpeg()
-    arguments: list[str] = []
-    coder = ["libopus", "-b:a:{}", "160k"] if film.suffix.lower() == ".webm" else ["aac", "-b:a:{}", "192k"]
-    with tempfile.TemporaryDirectory() as folder:
-        whole = str(Path(folder, f"film{film.suffix}"))
-        for number, stream in enumerate(info.audio):
-            arguments += ["-map", f"1:{stream.index}", f"-c:a:{number}"]
-            trial = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", info.path, "-map", f"0:{stream.index}"]
-            trial += ["-c", "copy", "-frames:a", "5", whole]
-            works = _run(trial).returncode == 0
-            arguments += ["copy"] if works else [part.format(number) for part in coder]
-    return arguments
-
-
-def _microseconds(seconds: Fraction) -> int:
-    return math.floor(seconds * 10**6 + Fraction(1, 2))
-
-
 def _in_folder(film: Path, folder: Path) -> str:
     return str(film.relative_to(folder)) if film.is_relative_to(folder) else str(film)
-
-
-def _try(command: list[str], problem: str) -> None:
-    result = _run(command)
-    if result.returncode != 0:
-        # The first complaint is the cause; those after it are how ffmpeg came to a halt.
-        lines = [re.sub(r"^(\[[^\]]*\] )+", "", line).strip().rstrip(".") for line in result.stderr.splitlines()]
-        reason = next(filter(None, lines), "ffmpeg does not say why")
-        raise SpecError(f"{problem} ({reason}); change the video arguments or the output")
-
-
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", errors="replace"
-    )

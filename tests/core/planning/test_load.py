@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from heliostat import JobSpec, load_spec
+from heliostat import Chunk, JobSpec, load_spec
 from heliostat.errors import SpecError
 from heliostat.model.codec import to_json
 from heliostat.planning import web
@@ -305,6 +305,7 @@ def test_a_byte_order_mark_does_no_harm(write: Write) -> None:
         ),
         ({"progress": "frame"}, r"$.progress: needs a group that holds the frames done, such as 'frame (\d+)'"),
         ({"env": {"B": "b", "A": 1}}, "$.env.A: expected str, got int"),
+        ({"env": {"A\nB": 1}}, r"$.env['A\nB']: expected str, got int"),
         ({"env": {"A=": "1"}}, "$.env: 'A=' cannot be an environment variable"),
         ({"id": "a/b"}, "$.id: a job's id is 1 to 128 characters without blanks and slashes"),
         ({"id": ".."}, "$.id: a job's id is 1 to 128 characters without blanks and slashes"),
@@ -433,16 +434,23 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_a_million_chunks(write: Write) -> None:
-    chunks = ",".join(
-        f'{{"id":{index},"startFrame":{index * 10},"frameCount":10,"outputFile":"/renders/{index:07d}.mp4",'
-        f'"command":"helios render demo.json -o /renders/{index:07d}.mp4 --start-frame {index * 10} --frame-count 10"}}'
-        for index in range(1_000_000)
+def test_a_million_chunks_in_either_form(write: Write) -> None:
+    keys = {
+        "frames": 10_000_000,
+        "chunkSize": ...,
+        "chunkCount": 1_000_000,
+        "command": "draw --from {start} of={output}",
+    }
+    short = load_spec(write("job.json", changed(SHORT, keys)))
+    assert len(short.chunks) == 1_000_000
+    assert short.chunks[-1] == Chunk(
+        id=999_999,
+        start_frame=9_999_990,
+        frame_count=10,
+        output_file="999999.mp4",
+        command=("draw", "--from", "9999990", "of=999999.mp4"),
     )
-    path = write("job.json", f'{{"metadata":{{"totalFrames":10000000,"fps":30}},"chunks":[{chunks}]}}')
-    spec = load_spec(path, job_dir="/renders")
-    assert len(spec.chunks) == 1_000_000
-    assert spec.chunks[-1].start_frame == 9_999_990
+    assert load_spec(write("long.json", to_json(short))).chunks == short.chunks
 
 
 @pytest.fixture

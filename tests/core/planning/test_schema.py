@@ -20,7 +20,14 @@ def accepts(schema: Any, value: Any, root: Any) -> bool:
         return accepts(root["$defs"][schema["$ref"].rpartition("/")[2]], value, root)
     if "anyOf" in schema and not any(accepts(option, value, root) for option in schema["anyOf"]):
         return False
-    kinds: dict[str, Any] = {"object": dict, "array": list, "string": str, "null": type(None), "integer": int, "number": (int, float)}
+    kinds: dict[str, Any] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "null": type(None),
+        "integer": int,
+        "number": (int, float),
+    }
     if "type" in schema and (not isinstance(value, kinds[schema["type"]]) or isinstance(value, bool)):
         return False
     if isinstance(value, dict):

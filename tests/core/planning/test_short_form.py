@@ -122,15 +122,3 @@ def test_what_it_stands_for_is_valid_and_comes_back_from_json(frames: int | str,
     spec = job(frames=frames, chunkSize=size)
     validate(spec, job_dir=Path("/job"))
     assert from_json(to_json(spec), JobSpec) == spec
-
-
-def test_a_million_chunks() -> None:
-    spec = job(frames=10_000_000, chunkCount=1_000_000, command=["draw", "--from", "{start}", "of={output}"])
-    assert len(spec.chunks) == 1_000_000
-    assert spec.chunks[-1] == Chunk(
-        id=999_999,
-        start_frame=9_999_990,
-        frame_count=10,
-        output_file="999999.png",
-        command=("draw", "--from", "9999990", "of=999999.png"),
-    )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from heliostat.errors import SpecError
 from heliostat.model.codec import from_json, to_json
 from heliostat.model.spec import JobSpec
-from heliostat.planning.probe import Packet
+from heliostat.planning.packets import Packet
 from heliostat.planning.video import _cut, _seek, plan_transcode, probe
 from heliostat.worker.ffmpeg import find_ffmpeg
 
@@ -90,7 +90,7 @@ def test_every_frame_is_in_one_chunk_and_chunks_begin_at_key_frames(total: int, 
     cut = _cut(total, wanted, gop)
     assert sum(cut.sizes) == total
     assert all(size > 0 for size in cut.sizes)
-    assert all(first % cut.gop == 0 for first, _ in cut.runs())
+    assert all(first % cut.gop == 0 for first in cut.starts)
     groups = [-(-size // cut.gop) for size in cut.sizes]
     assert max(groups) - min(groups) <= 1
     assert cut.gop <= 250 if gop is None else cut.gop == gop
@@ -133,12 +133,27 @@ def test_mistakes_are_told_in_one_sentence(video: Path, tmp_path: Path, monkeypa
     assert problem(video, film, chunk_seconds=float("nan")) == "a chunk lasts more than 0 seconds, got nan"
     assert problem(video, film, threads=0) == "a process has 1 thread or more, got 0"
     assert problem(video, film, video_args="-c:v libx299") == (
-        "the video arguments do not work (Unknown encoder 'libx299'); change the video arguments or the output"
+        "the video arguments do not work (Unknown encoder 'libx299'); correct them"
     )
     assert problem(video, tmp_path / "film.webm", video_args="-c:v libx264").startswith(
         "the video cannot be put into a .webm file (Only VP8 or VP9 or AV1 video"
     )
     assert problem(video, tmp_path / "film").startswith("the video cannot be put into a nameless file (")
+    kept = "choose .mp4, .mkv or .mov, and filters that keep every frame"
+    assert problem(video, tmp_path / "film.avi") == (
+        f"a .avi file does not keep every frame of this video and its time; {kept}"
+    )
+    assert problem(video, film, video_args="-vf fps=12") == (
+        f"a .mp4 file does not keep every frame of this video and its time; {kept}"
+    )
+    assert problem(video, tmp_path / "film.gif", video_args="-c:v gif") == (
+        f"a .gif file cannot hold the sound of {video}; choose another container"
+    )
+    old = tmp_path / "ffmpeg"
+    old.write_text("#!/bin/sh\necho \"Unrecognized option 'fps_mode'.\" >&2\nexit 1\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("HELIOSTAT_FFMPEG", str(old))
+    assert problem(video, film) == f"{old} is too old; take ffmpeg 5.1 or newer"
     monkeypatch.setenv("HELIOSTAT_FFMPEG", "/no/ffmpeg")
     assert problem(video, film) == (
         "/no/ffmpeg cannot be run (No such file or directory); set HELIOSTAT_FFMPEG to an ffmpeg"
