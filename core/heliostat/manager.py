@@ -19,7 +19,7 @@ import msgspec
 from heliostat.contracts.repository import Batch, JobChange, Lease
 from heliostat.coordinator import describe, is_dead, new_owner
 from heliostat.errors import HeliostatError, JobCancelled, JobFailed, LeaseHeld, RepositoryUnavailable, WrongState
-from heliostat.executor.execution import Execution
+from heliostat.executor.execution import Execution, chunk_indexes
 from heliostat.executor.executor import JobExecutor
 from heliostat.executor.logs import log_dir
 from heliostat.executor.options import JobExecutionOptions
@@ -104,14 +104,15 @@ class JobManager:
     async def get(self, job_id: str) -> JobStatus:
         """Raises JobNotFound."""
         await self._open()
-        return await self._repository.get(job_id)
+        return _without_dead_coordinator(await self._repository.get(job_id))
 
     async def list(
         self, states: Iterable[JobState] | None = None, *, limit: int = 100, offset: int = 0
     ) -> list[JobStatus]:
         """Jobs, the newest first."""
         await self._open()
-        return await self._repository.list(states=states, limit=limit, offset=offset)
+        jobs = await self._repository.list(states=states, limit=limit, offset=offset)
+        return [_without_dead_coordinator(status) for status in jobs]
 
     async def wait(self, job_id: str) -> JobStatus:
         """Wait until the job is completed, failed, cancelled or paused, whoever runs it.
@@ -157,6 +158,7 @@ class JobManager:
         await self._open()
         options = options or JobExecutionOptions()
         validate(spec, job_dir=options.job_dir)
+        chunk_indexes(spec, options.only_chunks or ())
         job_id = spec.id or uuid.uuid4().hex[:12]
         now = datetime.now(UTC)
         await self._repository.create(
@@ -277,10 +279,11 @@ class JobManager:
     ) -> JobStatus:
         lease = await self._acquire(job_id)
         if options is not None:
-            self._options[job_id] = options
             try:
                 status = await self._repository.get(job_id)
+                chunk_indexes(status.spec, options.only_chunks or ())
                 await self._repository.configure(lease, msgspec.structs.replace(status, settings=options.settings()))
+                self._options[job_id] = options
             except BaseException:
                 await self._release(lease)
                 raise
@@ -382,6 +385,13 @@ class JobManager:
             await self._repository.release(lease)
         except HeliostatError as error:  # it runs out by itself
             logger.debug("job %s: %s", lease.job_id, error)
+
+
+def _without_dead_coordinator(status: JobStatus) -> JobStatus:
+    """Where a coordinator's death can be proved, its job is orphaned at once, and not when the lease runs out."""
+    if status.coordinator is not None and is_dead(status.coordinator):
+        return msgspec.structs.replace(status, coordinator=None)
+    return status
 
 
 def _retrieve(task: asyncio.Task[None]) -> None:

@@ -24,7 +24,7 @@ from heliostat import (
     errors,
     open_repository,
 )
-from heliostat.builtin.sql.database import BUSY_TIMEOUT
+from heliostat.builtin.sql.sqlite import BUSY_TIMEOUT
 from heliostat.testing.scripted import ScriptedWorker
 
 MakeSpec = Callable[..., JobSpec]
@@ -419,7 +419,7 @@ async def test_a_database_that_somebody_else_locks_for_seconds_holds_up_no_chunk
     job = await manager.submit(make_spec(300), options(tmp_path, on_progress=lambda *call: calls.append(call)))
     locker = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None, check_same_thread=False, timeout=20)
     await asyncio.to_thread(locker.execute, "BEGIN EXCLUSIVE")
-    committed = locker.execute("SELECT max(position) FROM chunk").fetchone()[0] or 0
+    committed = locker.execute("SELECT max(position) FROM heliostat_chunk").fetchone()[0] or 0
     await until(lambda: len(worker.ended) == 300)
     await asyncio.sleep(BUSY_TIMEOUT + 1)  # the commit that was refused is repeated
     assert len(calls) <= committed, "nothing is reported that is not committed"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
 import msgspec
 
-from heliostat.contracts.repository import Batch, JobRepository, Lease
+from heliostat.contracts.repository import Batch, ChunkChange, JobRepository, Lease
 from heliostat.errors import JobExists, JobNotFound, LeaseHeld, LeaseLost, RepositoryError
 from heliostat.hookspecs import Register, hookimpl
 from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, ChunkStatus, JobState, JobStatus, Wish
@@ -16,6 +17,7 @@ from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, Chun
 
 class MemoryOptions(msgspec.Struct, frozen=True):
     url: str = "memory:"
+    """`memory:`, which nobody else sees, or `memory:NAME`, which all in this process share who have it open."""
 
 
 class _Job:
@@ -27,8 +29,9 @@ class _Job:
             ChunkStatus(index=index, id=chunk.id, state=ChunkState.PENDING)
             for index, chunk in enumerate(status.spec.chunks)
         ]
+        self.counts = dict.fromkeys(ChunkState, 0)
+        self.counts[ChunkState.PENDING] = len(self.chunks)
         self.attempts: dict[tuple[int, int], AttemptStatus] = {}
-        self.completed = 0
         self.owner: str | None = None
         self.expires = 0.0
 
@@ -37,17 +40,55 @@ class _Job:
         return self.owner if time.monotonic() < self.expires else None
 
     def read(self) -> JobStatus:
-        return msgspec.structs.replace(self.status, completed_chunks=self.completed, coordinator=self.holder)
+        return msgspec.structs.replace(
+            self.status, completed_chunks=self.counts[ChunkState.SUCCEEDED], coordinator=self.holder
+        )
 
     def touch(self, **changes: object) -> None:
         self.status = msgspec.structs.replace(self.status, updated_at=datetime.now(UTC), **changes)
 
+    def check(self, changes: Sequence[ChunkChange]) -> None:
+        """Raises RepositoryError when a chunk is not there, or would be counted twice or not in its turn."""
+        succeeded = self.counts[ChunkState.SUCCEEDED]
+        for change in changes:
+            if not 0 <= change.index < len(self.chunks):
+                raise RepositoryError(f"job {self.status.id} has no chunk of index {change.index}")
+            if (change.state is ChunkState.SUCCEEDED) != (change.position is not None):
+                raise RepositoryError(f"job {self.status.id}: only a chunk that succeeded has a position")
+            if self.chunks[change.index].position not in (None, change.position):
+                raise RepositoryError(f"job {self.status.id}: chunk {change.index} has succeeded already")
+        new = sorted(
+            change.position
+            for change in changes
+            if change.position is not None and self.chunks[change.index].position is None
+        )
+        if new != list(range(succeeded + 1, succeeded + 1 + len(new))):
+            raise RepositoryError(f"job {self.status.id}: {succeeded} chunks have succeeded, so the next is not {new}")
+
+    def set(self, index: int, state: ChunkState, attempts: int, position: int | None) -> None:
+        before = self.chunks[index]
+        self.counts[before.state] -= 1
+        self.counts[state] += 1
+        self.chunks[index] = msgspec.structs.replace(before, state=state, attempts=attempts, position=position)
+
+
+class _Store:
+    """The jobs of all handles of one name."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, _Job] = {}
+
+
+_shared: WeakValueDictionary[str, _Store] = WeakValueDictionary()
+
 
 class MemoryRepository(JobRepository):
-    """Every handle of it has jobs of its own, which are gone with it."""
+    """The jobs are gone with the last handle. All handles of one name belong in one event loop."""
 
     def __init__(self, options: MemoryOptions | None = None) -> None:
-        self._jobs: dict[str, _Job] = {}
+        name = (options or MemoryOptions()).url.partition(":")[2]
+        self._store = _shared.setdefault(name, _Store()) if name else _Store()
+        self._jobs = self._store.jobs
 
     async def create(self, job: JobStatus) -> None:
         if job.id in self._jobs:
@@ -60,9 +101,10 @@ class MemoryRepository(JobRepository):
     async def list(
         self, *, states: Iterable[JobState] | None = None, limit: int = 100, offset: int = 0
     ) -> list[JobStatus]:
-        wanted = None if states is None else set(states)
-        newest_first = [job.read() for job in reversed(self._jobs.values())]
-        return [job for job in newest_first if wanted is None or job.state in wanted][offset : offset + limit]
+        wanted = set(JobState if states is None else states)
+        found = [job for job in reversed(self._jobs.values()) if job.status.state in wanted]
+        found.sort(key=lambda job: job.status.created_at, reverse=True)
+        return [job.read() for job in found[offset : offset + limit]]
 
     async def chunks(
         self, job_id: str, *, state: ChunkState | None = None, limit: int | None = None, offset: int = 0
@@ -71,22 +113,19 @@ class MemoryRepository(JobRepository):
         return rows[offset : None if limit is None else offset + limit]
 
     async def count(self, job_id: str) -> dict[ChunkState, int]:
-        counts = dict.fromkeys(ChunkState, 0)
-        for chunk in self._find(job_id).chunks:
-            counts[chunk.state] += 1
-        return counts
+        return dict(self._find(job_id).counts)
 
     async def attempts(
         self, job_id: str, *, index: int | None = None, state: AttemptState | None = None
     ) -> Sequence[AttemptStatus]:
-        rows = self._find(job_id).attempts
-        return [
-            rows[key] for key in sorted(rows) if index in (None, key[0]) and (state is None or rows[key].state is state)
-        ]
+        rows = self._find(job_id).attempts.values()
+        found = [row for row in rows if index in (None, row.index) and state in (None, row.state)]
+        return sorted(found, key=lambda row: (row.index, row.number))
 
     async def acquire(self, job_id: str, owner: str, ttl: float, *, dead: str | None = None) -> Lease:
         job = self._find(job_id)
-        if (holder := job.holder) is not None and holder != dead:
+        if (holder := job.holder) not in (None, owner, dead):
+            assert holder is not None
             raise LeaseHeld(f"job {job_id} is run by {holder}; wait for it, or pause or cancel it", owner=holder)
         job.owner, job.expires = owner, time.monotonic() + ttl
         job.touch(wish=None)
@@ -94,35 +133,32 @@ class MemoryRepository(JobRepository):
 
     async def commit(self, lease: Lease, batch: Batch) -> None:
         job = self._held(lease)
-        succeeded = [chunk for chunk in batch.chunks if chunk.state is ChunkState.SUCCEEDED]
-        for number, chunk in enumerate(succeeded, job.completed + 1):
-            if chunk.position != number or job.chunks[chunk.index].state is ChunkState.SUCCEEDED:
-                raise RepositoryError(f"job {lease.job_id}: chunk {chunk.index} cannot succeed as number {number}")
+        job.check(batch.chunks)
         for chunk in batch.chunks:
-            job.chunks[chunk.index] = msgspec.structs.replace(
-                job.chunks[chunk.index], state=chunk.state, attempts=chunk.attempts, position=chunk.position
-            )
-        job.completed += len(succeeded)
+            job.set(chunk.index, chunk.state, chunk.attempts, chunk.position)
         job.attempts.update({(attempt.index, attempt.number): attempt for attempt in batch.attempts})
         job.expires = time.monotonic() + lease.ttl
         if (change := batch.job) is not None:
+            before = job.status
             job.touch(
-                state=change.state or job.status.state,
-                error=change.error if change.state is not None else job.status.error,
-                metrics=change.metrics or job.status.metrics,
-                output=change.output or job.status.output,
+                state=before.state if change.state is None else change.state,
+                error=before.error if change.state is None and change.error is None else change.error,
+                metrics=before.metrics if change.metrics is None else change.metrics,
+                output=before.output if change.output is None else change.output,
             )
         elif batch.chunks:
             job.touch()
 
     async def withdraw(self, lease: Lease, indexes: Sequence[int]) -> None:
         job = self._held(lease)
-        for index in indexes:
-            job.chunks[index] = msgspec.structs.replace(job.chunks[index], state=ChunkState.PENDING, position=None)
-        kept = sorted((c for c in job.chunks if c.position is not None), key=lambda chunk: chunk.position or 0)
-        for position, chunk in enumerate(kept, 1):
-            job.chunks[chunk.index] = msgspec.structs.replace(chunk, position=position)
-        job.completed = len(kept)
+        gone = set(indexes)
+        succeeded = [chunk for chunk in job.chunks if chunk.position is not None]
+        kept = sorted((row.position or 0, row.index) for row in succeeded if row.index not in gone)
+        places = {index: place for place, (_, index) in enumerate(kept, 1)}
+        for row in succeeded:
+            place = places.get(row.index)
+            job.set(row.index, ChunkState.PENDING if place is None else row.state, row.attempts, place)
+        job.expires = time.monotonic() + lease.ttl
         job.touch()
 
     async def configure(self, lease: Lease, job: JobStatus) -> None:
@@ -152,12 +188,12 @@ class MemoryRepository(JobRepository):
         try:
             return self._jobs[job_id]
         except KeyError:
-            raise JobNotFound(f"there is no job {job_id}; `heliostat jobs` lists them") from None
+            raise JobNotFound(f"there is no job {job_id}; `heliostat jobs` lists those there are") from None
 
     def _held(self, lease: Lease) -> _Job:
         job = self._find(lease.job_id)
         if job.owner != lease.owner:
-            raise LeaseLost(f"job {lease.job_id} was taken over by {job.owner or 'nobody'}")
+            raise LeaseLost(f"job {lease.job_id} was taken over by {job.owner or 'nobody'}; this coordinator stops")
         return job
 
 

@@ -275,7 +275,7 @@ async def test_a_task_that_is_cancelled_ends_its_attempts_first(make_spec: MakeS
     worker = Slow()
     seen: list[events.Event] = []
     task = asyncio.create_task(JobExecutor(worker).execute(make_spec(5), options(on_event=seen.append)))
-    while len(worker.started) < 2:  # noqa: ASYNC110
+    while len(worker.started) < 2:
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import accumulate, pairwise
 from pathlib import Path
 
 from heliostat.builtin.ffmpeg import FfmpegOptions
@@ -19,8 +19,9 @@ from heliostat.model.result import Output
 from heliostat.worker.digest import sha256
 from heliostat.worker.threads import in_thread
 
-_SILENT_FAILURES = re.compile(r"Impossible to open|Error (?:during|while) demuxing|Error retrieving a packet")
-"""What ffmpeg says when it cannot read a part; it then ends with exit status 0 and half a film."""
+_SILENT_FAILURES = re.compile(r"Impossible to open|\[in#0[^\]]*\] Error during demuxing|parts\.txt: ")
+"""What ffmpeg says when it cannot read a part; it then ends with exit status 0 and half a film. The sound's input may
+have faults of its own."""
 
 _FAST_START = (".mp4", ".m4v", ".mov")
 
@@ -55,11 +56,13 @@ class FfmpegStitcher(Stitcher):
         if not request.parts:
             raise StitchFailed("there are no parts to join; the job has no chunks")
         if (given := self._options.part_starts) is not None:
-            if len(given) != len(request.parts) or any(later <= earlier for earlier, later in pairwise(given)):
+            if len(given) != len(request.parts) or any(
+                later <= earlier for earlier, later in itertools.pairwise(given)
+            ):
                 raise StitchFailed(f"partStarts must be {len(request.parts)} rising numbers, one for each part")
             return list(given)
         # Each from exact numbers, so that roundings never add up: ffmpeg reads no finer durations than microseconds.
-        frames = accumulate((chunk.frame_count for chunk in request.spec.chunks), initial=0)
+        frames = itertools.accumulate((chunk.frame_count for chunk in request.spec.chunks), initial=0)
         return [round(frame * 10**6 / request.spec.metadata.fps) for frame in frames][: len(request.parts)]
 
     def _inputs(self, request: StitchRequest, listing: Path) -> list[str]:
@@ -73,7 +76,7 @@ class FfmpegStitcher(Stitcher):
         for argument in audio:
             group.append(argument)
             if argument == "-i":
-                arguments += [*cut, *group, *(name for name in (next(audio, None),) if name is not None)]
+                arguments += [*cut, *group, *itertools.islice(audio, 1)]
                 group = []
         return [*arguments, *group]
 
@@ -107,7 +110,7 @@ class FfmpegStitcher(Stitcher):
             raise StitchFailed(
                 f"the joined film has {len(frames)} frames and not {sum(counts)}; render the chunks again"
             )
-        for index, (first, start) in enumerate(zip(accumulate(counts, initial=0), starts, strict=False)):
+        for index, (first, start) in enumerate(zip(itertools.accumulate(counts, initial=0), starts, strict=False)):
             there = (frames[first] - frames[0]) * base * 10**6
             if abs(there - start) > base * 10**6 + 1:
                 raise StitchFailed(

@@ -1,80 +1,140 @@
-"""The tables, and their version."""
+"""The tables. Their version is in `heliostat.builtin.sql.schema`."""
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
-    Float,
-    ForeignKey,
-    ForeignKeyConstraint,
+    Dialect,
+    Double,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
+    TypeDecorator,
     text,
 )
 
-SCHEMA_VERSION: Final = 1
+from heliostat.model.codec import from_json, to_json
+from heliostat.model.status import JobMetrics, JobSettings, WorkerChoice
+
+
+class Json(TypeDecorator[Any]):
+    """A record as JSON text. Plain text goes this way too where it may hold NUL, which PostgreSQL's text cannot."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else to_json(value).decode()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        return None if value is None else from_json(value, self.kind)
+
+
+class Moment(TypeDecorator[datetime]):
+    """A point in time as seconds since the epoch, exact to the microsecond."""
+
+    impl = Double
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> float | None:
+        return value.timestamp() if isinstance(value, datetime) else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+
 
 metadata = MetaData()
 
-schema = Table("heliostat_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
+# Other rows carry the job's number in place of its id, which is several times as long. Numbers are never used again, so
+# what is remembered under one cannot belong to another job.
+_Number = BigInteger().with_variant(Integer, "sqlite")
 
 job = Table(
-    "job",
+    "heliostat_job",
     metadata,
-    # Chunk and attempt rows carry this number in place of the id: it is a fraction of its size.
-    Column("number", Integer().with_variant(BigInteger, "postgresql"), primary_key=True),
+    Column("number", _Number, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("state", Text, nullable=False),
-    Column("spec", LargeBinary, nullable=False),  # JSON, compressed with zlib
-    Column("settings", Text, nullable=False),
-    Column("worker", Text),
-    Column("error", Text),
-    Column("metrics", Text, nullable=False),
-    Column("output", Text),
-    Column("total", Integer, nullable=False),
-    Column("created_at", Float(53), nullable=False),
-    Column("updated_at", Float(53), nullable=False),
+    Column("total_chunks", Integer, nullable=False),
+    Column("settings", Json(JobSettings), nullable=False),
+    Column("worker", Json(WorkerChoice)),
+    Column("error", Json(str)),
+    Column("metrics", Json(JobMetrics), nullable=False),
+    Column("output", Json(str)),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
     Column("wish", Text),
     Column("lease_owner", Text),
-    Column("lease_until", Float(53), nullable=False, default=0.0),
+    Column("lease_until", Double),
+    sqlite_autoincrement=True,
+)
+
+# In a table of its own: SQLite writes a row anew, all of it, whenever one of its columns grows.
+spec = Table(
+    "heliostat_spec",
+    metadata,
+    Column("job", _Number, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
 )
 
 chunk = Table(
-    "chunk",
+    "heliostat_chunk",
     metadata,
-    Column("job", ForeignKey("job.number", ondelete="CASCADE"), primary_key=True),
-    Column("idx", Integer, primary_key=True),
+    Column("job", _Number, primary_key=True, autoincrement=False),
+    Column("idx", Integer, primary_key=True, autoincrement=False),
     Column("id", Text, nullable=False),  # JSON, which keeps 1 and "1" apart
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("position", Integer),
+    CheckConstraint("(state = 'succeeded') = (position IS NOT NULL)", name="heliostat_chunk_counted"),
     sqlite_with_rowid=False,
 )
 
-# Positions are dense, 1 to n, and unique: a chunk cannot be counted twice, and the largest one is the number of
-# succeeded chunks, which this index yields in the same time for ten chunks and for a million.
+# Positions are unique and dense, 1 to n. So no chunk can be counted twice, and the number of succeeded chunks is the
+# largest position, which this index yields in the same time for ten chunks and for a million.
 _counted = text("position IS NOT NULL")
-Index("chunk_position", chunk.c.job, chunk.c.position, unique=True, sqlite_where=_counted, postgresql_where=_counted)
-_rare = text("state IN ('running', 'failed')")
-Index("chunk_state", chunk.c.job, chunk.c.state, sqlite_where=_rare, postgresql_where=_rare)
+Index(
+    "heliostat_chunk_position",
+    chunk.c.job,
+    chunk.c.position,
+    unique=True,
+    sqlite_where=_counted,
+    postgresql_where=_counted,
+)
+# The states that few chunks are in at a time. An index of all states would double the cost of a commit.
+_few = text("state = 'running' OR state = 'failed'")
+Index("heliostat_chunk_state", chunk.c.job, chunk.c.state, chunk.c.idx, sqlite_where=_few, postgresql_where=_few)
 
 attempt = Table(
-    "attempt",
+    "heliostat_attempt",
     metadata,
-    Column("job", Integer, primary_key=True),
-    Column("idx", Integer, primary_key=True),
-    Column("number", Integer, primary_key=True),
+    Column("job", _Number, primary_key=True, autoincrement=False),
+    Column("idx", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
     Column("state", Text, nullable=False),
-    Column("record", Text, nullable=False),  # an AttemptStatus as JSON
-    ForeignKeyConstraint(["job"], ["job.number"], ondelete="CASCADE"),
+    Column("record", Text, nullable=False),  # AttemptStatus as JSON
     sqlite_with_rowid=False,
 )
 _running = text("state = 'running'")
-Index("attempt_running", attempt.c.job, sqlite_where=_running, postgresql_where=_running)
+Index(
+    "heliostat_attempt_running",
+    attempt.c.job,
+    attempt.c.state,
+    attempt.c.idx,
+    attempt.c.number,
+    sqlite_where=_running,
+    postgresql_where=_running,
+)

@@ -1,0 +1,195 @@
+"""What is read from the tables. Rows come as JSON that the database joins to one text: see `Dialect`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    String,
+    Table,
+    Text,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    tuple_,
+)
+
+from heliostat.builtin.sql.database import Database
+from heliostat.builtin.sql.specs import SpecCache, unpack
+from heliostat.builtin.sql.tables import attempt, chunk, job, spec
+from heliostat.errors import JobNotFound
+from heliostat.model.codec import from_json
+from heliostat.model.spec import JobSpec
+from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, ChunkStatus, JobState, JobStatus, Wish
+
+T = TypeVar("T")
+
+PAGE: Final = 10_000
+"""Rows read in one statement."""
+
+# The largest position: see `tables`. The index of positions only serves a query that leaves out the others by name.
+completed = (
+    select(func.coalesce(func.max(chunk.c.position), 0))
+    .where(chunk.c.job == job.c.number, chunk.c.position.is_not(None))
+    .scalar_subquery()
+)
+
+
+class Reader:
+    """All methods raise JobNotFound and RepositoryUnavailable."""
+
+    def __init__(self, database: Database, specs: SpecCache) -> None:
+        self._database = database
+        self._specs = specs
+        coordinator = case((job.c.lease_until > database.dialect.now, job.c.lease_owner))
+        self._jobs = select(*job.c, completed.label("completed"), coordinator.label("coordinator"))
+
+    def get(self, job_id: str) -> JobStatus:
+        with self._database.reading() as connection:
+            row = connection.execute(self._jobs.where(job.c.id == job_id)).one_or_none()
+            if row is None:
+                raise not_found(job_id)
+            return self._status(connection, row)
+
+    def list(self, states: Iterable[JobState] | None, limit: int, offset: int) -> list[JobStatus]:
+        query = self._jobs.order_by(job.c.created_at.desc(), job.c.number.desc()).limit(limit).offset(offset)
+        if states is not None:
+            query = query.where(job.c.state.in_(list(states)))
+        with self._database.reading() as connection:
+            return [self._status(connection, row) for row in connection.execute(query).all()]
+
+    def chunks(self, job_id: str, state: ChunkState | None, limit: int | None, offset: int) -> Sequence[ChunkStatus]:
+        keys = select(chunk.c.idx).order_by(chunk.c.idx)
+        if state is not None:
+            keys = keys.where(_in_state(chunk, state))
+        found: list[ChunkStatus] = []
+        with self._database.reading() as connection:
+            number = self._number(connection, job_id)
+            while limit is None or len(found) < limit:
+                size = PAGE if limit is None else min(PAGE, limit - len(found))
+                page = keys.where(chunk.c.idx > found[-1].index) if found else keys.offset(offset)
+                rows = self._rows(connection, chunk, number, page.limit(size), _chunk_json, ChunkStatus)
+                found += rows
+                if len(rows) < size:
+                    break
+        return found
+
+    def count(self, job_id: str) -> dict[ChunkState, int]:
+        running, failed = (
+            select(func.count()).where(chunk.c.job == job.c.number, _in_state(chunk, state)).scalar_subquery()
+            for state in (ChunkState.RUNNING, ChunkState.FAILED)
+        )
+        query = select(job.c.total_chunks, running, completed, failed).where(job.c.id == job_id)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise not_found(job_id)
+        total, *counts = row
+        return dict(zip(ChunkState, (total - sum(counts), *counts), strict=True))
+
+    def attempts(self, job_id: str, index: int | None, state: AttemptState | None) -> Sequence[AttemptStatus]:
+        key = (attempt.c.idx, attempt.c.number)
+        keys = select(*key).order_by(*key).limit(PAGE)
+        if index is not None:
+            keys = keys.where(attempt.c.idx == index)
+        if state is not None:
+            keys = keys.where(_in_state(attempt, state))
+        found: list[AttemptStatus] = []
+        with self._database.reading() as connection:
+            number = self._number(connection, job_id)
+            while True:
+                page = keys
+                if found:
+                    page = keys.where(tuple_(*key) > tuple_(found[-1].index, found[-1].number))
+                rows = self._rows(connection, attempt, number, page, lambda row: row.record, AttemptStatus)
+                found += rows
+                if len(rows) < PAGE:
+                    return found
+
+    def wish(self, job_id: str) -> tuple[Wish | None, str | None]:
+        """What is asked of the job's coordinator, and whose the lease is or was last."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(job.c.wish, job.c.lease_owner).where(job.c.id == job_id)).one_or_none()
+        if row is None:
+            raise not_found(job_id)
+        return None if row.wish is None else Wish(row.wish), row.lease_owner
+
+    def _status(self, connection: Connection, row: Any) -> JobStatus:
+        return JobStatus(
+            id=row.id,
+            spec=self._spec(connection, row.number),
+            state=JobState(row.state),
+            completed_chunks=row.completed,
+            total_chunks=row.total_chunks,
+            error=row.error,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            metrics=row.metrics,
+            settings=row.settings,
+            worker=row.worker,
+            wish=None if row.wish is None else Wish(row.wish),
+            coordinator=row.coordinator,
+            output=row.output,
+        )
+
+    def _spec(self, connection: Connection, number: int) -> JobSpec:
+        known = self._specs.get(number)
+        if known is None:
+            query = select(spec.c.data).where(spec.c.job == number).order_by(spec.c.part)
+            known = unpack(connection.execute(query).scalars().all())
+            self._specs.put(number, known)
+        return known
+
+    def _number(self, connection: Connection, job_id: str) -> int:
+        number: int | None = connection.execute(select(job.c.number).where(job.c.id == job_id)).scalar()
+        if number is None:
+            raise not_found(job_id)
+        return number
+
+    def _rows(
+        self,
+        connection: Connection,
+        table: Table,
+        number: int,
+        keys: Select[Any],
+        as_json: Callable[[Any], ColumnElement[str]],
+        kind: type[T],
+    ) -> Sequence[T]:
+        """One page of a job's rows, in the order of their keys."""
+        # The keys first: SQLite expects that a job has a handful of rows, and would go through all of them rather than
+        # use an index that does not hold the whole row.
+        mine = table.c.job == number
+        order = keys.selected_columns
+        rows = select(table).where(mine, tuple_(*order).in_(keys.where(mine))).order_by(*order).subquery()
+        texts = self._database.dialect.concatenate(as_json(rows.c), ",")
+        return from_json(f"[{connection.execute(select(texts)).scalar() or ''}]", list[kind])  # type: ignore[valid-type]
+
+
+def not_found(job_id: str) -> JobNotFound:
+    return JobNotFound(f"there is no job {job_id}; `heliostat jobs` lists those there are")
+
+
+def _in_state(table: Table, state: ChunkState | AttemptState) -> ColumnElement[bool]:
+    """Spelled out, because a partial index does not serve a query with a parameter in the place of the state."""
+    return table.c.state == literal(state.value, literal_execute=True)
+
+
+def _chunk_json(row: Any) -> Any:
+    """A row of the table of chunks as the JSON of a ChunkStatus."""
+    texts = {
+        '{"index":': cast(row.idx, Text),
+        ',"id":': row.id,
+        ',"state":"': row.state,
+        '","attempts":': cast(row.attempts, Text),
+        ',"position":': func.coalesce(cast(row.position, Text), "null"),
+    }
+    joined = literal("", String)
+    for name, value in texts.items():
+        joined = joined + literal(name, String) + value
+    return joined + literal("}", String)

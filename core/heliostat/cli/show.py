@@ -1,0 +1,97 @@
+"""`heliostat show`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from heliostat.cli.options import AsJson, Database, Debug, JobId
+
+if TYPE_CHECKING:
+    from heliostat.cli.database import Jobs
+
+
+def command(job: JobId, db: Database = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Show what is known of a job: its state and progress, what failed and why, and where the film is."""
+    import asyncio
+
+    async def show() -> None:
+        from heliostat.cli.database import find_job, open_jobs
+
+        async with open_jobs(db) as jobs:
+            job_id = await find_job(jobs.manager, job)
+            await (_print_json if as_json else _print)(jobs, job_id, db)
+
+    asyncio.run(show())
+
+
+async def _print_json(jobs: Jobs, job_id: str, db: str | None) -> None:
+    from heliostat.cli.printing import print_json
+    from heliostat.cli.reporting import as_builtins, last_words
+    from heliostat.model.status import AttemptState, ChunkState
+
+    counts = await jobs.repository.count(job_id)
+    failed: list[dict[str, object]] = []
+    for chunk in await jobs.repository.chunks(job_id, state=ChunkState.FAILED):
+        attempts = await jobs.repository.attempts(job_id, index=chunk.index, state=AttemptState.FAILED)
+        failed.extend(
+            {
+                "chunk": chunk.id,
+                "attempts": chunk.attempts,
+                "cause": last.cause,
+                "message": last.message,
+                "lastWords": last_words(last),
+            }
+            for last in attempts[-1:]
+        )
+    print_json(
+        {
+            **as_builtins(await jobs.manager.get(job_id)),
+            "chunks": {state.value: number for state, number in counts.items()},
+            "failedChunks": failed,
+        }
+    )
+
+
+async def _print(jobs: Jobs, job_id: str, db: str | None) -> None:
+    from heliostat.builtin.console.terminal import plain
+    from heliostat.builtin.console.wording import count, took
+    from heliostat.cli.reporting import command_line, describe_state, failure_lines, film, job_dir
+    from heliostat.coordinator import describe
+    from heliostat.model.status import JobState
+
+    status = await jobs.manager.get(job_id)
+    counts = await jobs.repository.count(job_id)
+    metrics = status.metrics
+    chunks = ", ".join(f"{number:,} {state}" for state, number in counts.items() if number)
+    attempts = [count(metrics.attempts, "attempt"), count(metrics.retries, "retry", "retries")]
+    attempts.append(f"{took(metrics.render_seconds)} of work")
+    if metrics.billed_seconds:
+        attempts.append(f"{took(metrics.billed_seconds)} billed")
+    if metrics.cost_usd:
+        attempts.append(f"{metrics.cost_usd:.4f} USD")
+    made = film(status)
+    facts = {
+        "job": plain(status.id),
+        "name": plain(status.spec.name),
+        "state": describe_state(status),
+        "done": f"{status.progress} %, {int(metrics.frames_done):,} of {status.spec.metadata.total_frames:,} frames",
+        "chunks": chunks,
+        "work": ", ".join(attempts),
+        "failures": ", ".join(f"{number:,} {plain(cause)}" for cause, number in metrics.failures.items()),
+        "worker": plain(status.worker.name) if status.worker else "",
+        "run by": plain(describe(status.coordinator)) if status.coordinator else "",
+        "submitted": f"{status.created_at.astimezone():%Y-%m-%d %H:%M:%S}",
+        "changed": f"{status.updated_at.astimezone():%Y-%m-%d %H:%M:%S}",
+        "directory": str(job_dir(status)),
+        "film": "" if made is None else str(made),
+        "error": plain(status.error or ""),
+    }
+    for name, fact in facts.items():
+        if fact:
+            typer.echo(f"{name:<10} {fact}")
+    for line in await failure_lines(jobs.repository, status):
+        typer.echo(f"{'':<10} {line}")
+    if status.orphaned or status.state in (JobState.PENDING, JobState.PAUSED, JobState.FAILED, JobState.CANCELLED):
+        typer.echo(f"{'go on with':<10} {command_line('resume', status.id, db)}")
