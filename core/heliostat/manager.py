@@ -26,11 +26,13 @@ from heliostat.executor.options import JobExecutionOptions
 from heliostat.executor.recovery import recover
 from heliostat.model.status import ChunkState, JobState, JobStatus, Wish
 from heliostat.planning.validate import validate
+from heliostat.plugins import open_stitcher
 
 if TYPE_CHECKING:
     from heliostat.contracts.artifacts import ArtifactStore
     from heliostat.contracts.progress import ProgressSink
     from heliostat.contracts.repository import JobRepository
+    from heliostat.contracts.stitcher import Stitcher
     from heliostat.model.spec import JobSpec
     from heliostat.model.status import WorkerChoice
 
@@ -114,6 +116,11 @@ class JobManager:
         jobs = await self._repository.list(states=states, limit=limit, offset=offset)
         return [_without_dead_coordinator(status) for status in jobs]
 
+    def running_chunks(self, job_id: str) -> int:
+        """How many of a job's chunks this manager is running at this moment."""
+        run = self._runs.get(job_id)
+        return 0 if run is None else run.execution.running_chunks
+
     async def wait(self, job_id: str) -> JobStatus:
         """Wait until the job is completed, failed, cancelled or paused, whoever runs it.
 
@@ -153,11 +160,13 @@ class JobManager:
     ) -> str:
         """Store a job and, when this manager has an executor, start it; returns the job's id at once.
 
-        Raises SpecError and JobExists.
+        Raises SpecError, PluginError for a stitcher that nobody registered, and JobExists.
         """
         await self._open()
         options = options or JobExecutionOptions()
         validate(spec, job_dir=options.job_dir)
+        if options.merge and spec.merge is not None:
+            self._stitcher_for(spec)  # a misspelt name is better known before the rendering than after it
         chunk_indexes(spec, options.only_chunks or ())
         job_id = spec.id or uuid.uuid4().hex[:12]
         now = datetime.now(UTC)
@@ -262,6 +271,12 @@ class JobManager:
         if self._artifacts is not None:
             await self._resources.enter_async_context(self._artifacts)
 
+    def _stitcher_for(self, spec: JobSpec) -> Stitcher:
+        assert spec.merge is not None
+        if isinstance(self._executor, JobExecutor):
+            return self._executor.stitcher_for(spec)
+        return open_stitcher(spec.merge.stitcher, **spec.merge.options)
+
     async def _acquire(self, job_id: str) -> Lease:
         """Raises LeaseHeld."""
         owner = new_owner()
@@ -360,10 +375,10 @@ class JobManager:
                 return
 
     async def _ask(self, job_id: str, wish: Wish) -> JobStatus:
-        status = await self.get(job_id)
-        if (run := self._runs.get(job_id)) is not None:
+        if (run := self._runs.get(job_id)) is not None:  # at once, whatever the repository is busy with
             run.execution.pause() if wish is Wish.PAUSE else run.execution.cancel()
-            return status
+            return await self.get(job_id)
+        status = await self.get(job_id)
         wanted = JobState.PAUSED if wish is Wish.PAUSE else JobState.CANCELLED
         if status.state not in _ACTIVE and not (wish is Wish.CANCEL and status.state is JobState.PAUSED):
             verb = "paused" if wish is Wish.PAUSE else "cancelled"

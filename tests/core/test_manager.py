@@ -18,6 +18,7 @@ from heliostat import (
     JobManager,
     JobSpec,
     JobState,
+    Merge,
     Output,
     WorkerAdapter,
     WorkerLimits,
@@ -428,3 +429,16 @@ async def test_a_database_that_somebody_else_locks_for_seconds_holds_up_no_chunk
     status = await manager.wait(job)
     assert status.state is JobState.COMPLETED
     assert calls == [(n, 300) for n in range(1, 301)]
+
+
+async def test_a_stitcher_that_nobody_registered_is_known_before_anything_is_rendered(
+    open_manager, make_spec, tmp_path
+):
+    spec = make_spec(2, merge=Merge(stitcher="ffmpgeg", output="film.mp4"))
+    for manager in (open_manager(ScriptedWorker()), open_manager()):
+        with pytest.raises(errors.PluginError, match="no stitcher is called 'ffmpgeg'; registered: ffmpeg"):
+            await manager.submit(spec, options(tmp_path))
+        assert await manager.list() == []
+    spec = make_spec(2, merge=Merge(stitcher="ffmpeg", output="film.mp4", options={"bitrate": 3}))
+    with pytest.raises(errors.SpecError, match="stitcher 'ffmpeg' has no option 'bitrate'"):
+        await JobExecutor(ScriptedWorker()).execute(spec, options(tmp_path))

@@ -50,6 +50,11 @@ def processes_of(job_id: str) -> list[int]:
     return found
 
 
+def starts(runs: Path) -> list[str]:
+    """The chunks that were begun, in order."""
+    return runs.read_text().split() if runs.exists() else []
+
+
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc; run it on Linux")
 @pytest.mark.timeout(280)
 def test_a_film_comes_out_whole_after_twenty_kills(tmp_path: Path):
@@ -82,7 +87,7 @@ def test_a_film_comes_out_whole_after_twenty_kills(tmp_path: Path):
     while True:
         before = committed()
         kept.append(len(before))
-        seen = len(runs.read_text().split()) if runs.exists() else 0
+        seen = len(starts(runs))
         command = ["resume", job_id] if resuming else ["render", str(tmp_path / "job.json")]
         coordinator = subprocess.Popen(
             [*heliostat, *command, "--db", db, "--concurrency", "3", "--progress", "none"],
@@ -90,13 +95,16 @@ def test_a_film_comes_out_whole_after_twenty_kills(tmp_path: Path):
             stderr=subprocess.STDOUT,
         )
         if kills < KILLS:
+            # Every fourth while the program starts, which may take long; the others while it renders.
+            while kills % 4 and coordinator.poll() is None and len(starts(runs)) == seen:
+                time.sleep(0.01)
             try:
-                coordinator.wait(timeout=chance.uniform(0.3, 1.4))
+                coordinator.wait(timeout=chance.uniform(0.0, 0.7))
             except subprocess.TimeoutExpired:
                 os.kill(coordinator.pid, signal.SIGKILL)
                 kills += 1
         said = coordinator.communicate(timeout=120)[0].decode()
-        started = runs.read_text().split()[seen:] if runs.exists() else []
+        started = starts(runs)[seen:]
         assert before.isdisjoint(started), "a committed chunk was rendered twice"
         deadline = time.monotonic() + 20
         while orphans := processes_of(job_id):

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Self
 from heliostat.builtin.console.wording import count
 from heliostat.cli.faults import say
 from heliostat.errors import HeliostatError
-from heliostat.model.status import ChunkState
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from heliostat.cli.database import Jobs
+    from heliostat.manager import JobManager
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -23,10 +22,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """A context manager. `job_ids` are the jobs that are to be stopped; `came` is set by the first signal."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, manager: JobManager) -> None:
         self.job_ids: set[str] = set()
         self.came = asyncio.Event()
-        self._jobs = jobs
+        self._manager = manager
         self._tasks: list[asyncio.Task[None]] = []
 
     def __enter__(self) -> Self:
@@ -55,8 +54,8 @@ class Interrupts:
         running = 0
         for job_id in list(self.job_ids):
             with contextlib.suppress(HeliostatError):  # it has just ended
-                await self._jobs.manager.pause(job_id)
-                running += (await self._jobs.repository.count(job_id))[ChunkState.RUNNING]
+                await self._manager.pause(job_id)
+                running += self._manager.running_chunks(job_id)
         first = f"{count(running, 'running chunk finishes', 'running chunks finish')} first; " if running else ""
         say(f"pausing: {first}Ctrl-C again stops at once")
 
@@ -64,4 +63,4 @@ class Interrupts:
         say("stopping at once")
         for job_id in list(self.job_ids):
             with contextlib.suppress(HeliostatError):
-                await self._jobs.manager.cancel(job_id)
+                await self._manager.cancel(job_id)

@@ -27,7 +27,7 @@ async def run_pending(db: str | None, sinks: Iterable[ProgressSink], *, at_once:
     """Run pending jobs, the oldest first, `at_once` at a time, until there are none; with `watch`, until interrupted.
     Returns the exit status."""
     async with open_jobs(db, executor=executors(), sinks=sinks) as jobs:
-        with Interrupts(jobs) as interrupts:
+        with Interrupts(jobs.manager) as interrupts:
             queue = _Queue(jobs, db, interrupts)
             async with asyncio.TaskGroup() as group:
                 for _ in range(at_once):

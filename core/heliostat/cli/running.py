@@ -91,7 +91,7 @@ async def _run(
 ) -> int:
     """`asked`: the chunks that are to be run, where those are not all."""
     async with open_jobs(db, executor=executors(), sinks=sinks) as jobs:
-        with Interrupts(jobs) as interrupts:
+        with Interrupts(jobs.manager) as interrupts:
             job_id = await begin(jobs)
             interrupts.job_ids.add(job_id)
             if interrupts.came.is_set():

@@ -54,6 +54,8 @@ class JobExecutor:
         """
         options = options or JobExecutionOptions()
         validate(spec, job_dir=options.job_dir)
+        if options.merge and spec.merge is not None:
+            self.stitcher_for(spec)  # a misspelt name is better known before the rendering than after it
         return await Execution(self, spec, options, job_id=spec.id or uuid.uuid4().hex[:12]).run()
 
     def stitcher_for(self, spec: JobSpec) -> Stitcher:

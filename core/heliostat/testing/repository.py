@@ -1,26 +1,39 @@
-"""The contract of a job repository, as a test class: subclass it in pytest and say how a store is opened."""
+"""The contract of `JobRepository` as a pytest suite, for the author of a repository.
+
+```python
+class TestMyRepository(JobRepositoryContract):
+    def open_store(self, place):
+        return open_repository(f"mine:///{place}/jobs")
+```
+
+Every test opens the store twice: what is written `here`, another process would see `there`. The test of random
+operations needs hypothesis, and is skipped without it. With
+`pytest.register_assert_rewrite("heliostat.testing.repository")` in `conftest.py`, failures show the values compared.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from heliostat.contracts.repository import Batch, ChunkChange, JobChange, JobRepository, Lease
 from heliostat.errors import JobExists, JobNotFound, LeaseHeld, LeaseLost, RepositoryError
 from heliostat.model.cause import Cause
-from heliostat.model.result import ChunkResult, Output
-from heliostat.model.spec import Chunk, JobSpec, Metadata
+from heliostat.model.result import ChunkResult, Output, Usage
+from heliostat.model.spec import Chunk, JobSpec, Merge, Metadata
 from heliostat.model.status import (
     AttemptState,
     AttemptStatus,
     ChunkState,
+    ChunkStatus,
     JobMetrics,
     JobSettings,
     JobState,
@@ -28,365 +41,661 @@ from heliostat.model.status import (
     Wish,
     WorkerChoice,
 )
+from heliostat.testing.repository_model import Model, operations
 
-Body = Callable[..., Awaitable[None]]
+CREATED = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
+LONG = 3600.0
+"""A lease that does not run out within a test."""
+SHORT = 0.05
+PATIENCE = 30.0
+"""Seconds until a test gives up waiting."""
 
 
-def job_of(count: int, job_id: str = "job", **more: Any) -> JobStatus:
-    """A new job of `count` chunks, with an int and a str among their ids."""
-    now = datetime.now(UTC)
-    ids: list[int | str] = ["größe 1" if n == 1 else n for n in range(count)]
-    return JobStatus(
-        id=job_id,
-        spec=JobSpec(
-            metadata=Metadata(total_frames=count, fps=Fraction(30000, 1001)),
-            chunks=tuple(
-                Chunk(id=ids[n], start_frame=n, frame_count=1, output_file=f"{n} ü.out", command=("a b", "ü"))
-                for n in range(count)
-            ),
-            name="ein Film",
+def job_of(chunks: int | Sequence[int | str] = 3, job_id: str = "job", **changes: Any) -> JobStatus:
+    """A pending job of so many chunks, or of chunks with these ids."""
+    ids = range(chunks) if isinstance(chunks, int) else chunks
+    spec = JobSpec(
+        metadata=Metadata(total_frames=len(ids), fps=Fraction(24)),
+        chunks=tuple(
+            Chunk(id=id, start_frame=index, frame_count=1, output_file=f"chunks/{index}.mp4", command=("render",))
+            for index, id in enumerate(ids)
         ),
-        **{
-            "state": JobState.PENDING,
-            "completed_chunks": 0,
-            "total_chunks": count,
-            "created_at": now,
-            "updated_at": now,
-            **more,
-        },
     )
-
-
-def attempt_of(index: int, number: int = 1, state: AttemptState = AttemptState.RUNNING, **more: Any) -> AttemptStatus:
-    return AttemptStatus(
-        index=index, number=number, attempt_id=f"{index}-{number}", state=state, started_at=1234.5, **more
+    status = JobStatus(
+        id=job_id,
+        spec=spec,
+        state=JobState.PENDING,
+        completed_chunks=0,
+        total_chunks=len(ids),
+        created_at=CREATED,
+        updated_at=CREATED,
     )
+    return msgspec.structs.replace(status, **changes)
 
 
 def succeeded(index: int, position: int, attempts: int = 1) -> ChunkChange:
     return ChunkChange(index, ChunkState.SUCCEEDED, attempts, position)
 
 
+def attempt_of(
+    index: int, number: int = 1, state: AttemptState = AttemptState.RUNNING, **changes: Any
+) -> AttemptStatus:
+    """An attempt at the chunk of this index."""
+    status = AttemptStatus(
+        index=index, number=number, attempt_id=f"{index}/{number}", state=state, started_at=1765432109.87
+    )
+    return msgspec.structs.replace(status, **changes)
+
+
+async def everything(repository: JobRepository, job_id: str = "job") -> tuple[Any, ...]:
+    """All that is to be known of a job."""
+    return (
+        await repository.get(job_id),
+        list(await repository.chunks(job_id)),
+        await repository.count(job_id),
+        list(await repository.attempts(job_id)),
+    )
+
+
+async def until_nobody_coordinates(repository: JobRepository, job_id: str = "job") -> None:
+    deadline = time.monotonic() + PATIENCE
+    while (await repository.get(job_id)).coordinator is not None:
+        assert time.monotonic() < deadline, "the lease does not run out"
+        await asyncio.sleep(SHORT / 5)
+
+
+_Body = Callable[[Any, JobRepository, JobRepository], Awaitable[None]]
+
+
+def _opened_twice(body: _Body) -> Callable[[JobRepositoryContract, Path], None]:
+    def test(self: JobRepositoryContract, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with self.open_store(tmp_path) as here, self.open_store(tmp_path) as there:
+                await body(self, here, there)
+
+        asyncio.run(run())
+
+    test.__name__, test.__qualname__, test.__doc__ = body.__name__, body.__qualname__, body.__doc__
+    return test
+
+
 class JobRepositoryContract:
-    """Override `open_store`. Every test opens a store of its own; where the store allows it, twice, as two processes
-    would."""
+    """Subclass it, and override `open_store`."""
 
-    shared = True
-    """Whether two handles of one store see the same jobs."""
-
-    def open_store(self, place: Any) -> JobRepository:
-        """A new handle of the store at `place`, a directory that is empty at first and differs from test to test."""
+    def open_store(self, place: Path) -> JobRepository:
+        """A new handle of the store that belongs to `place`, a directory of the test's own. The first handle finds it
+        empty; all that are open at the same time see the same jobs."""
         raise NotImplementedError
 
-    @pytest.fixture
-    def run(self, tmp_path: Any) -> Callable[[Body], None]:
-        """Runs a test's coroutine with two handles of one store."""
+    # --- create ------------------------------------------------------------------------------------------------------
 
-        async def opened(body: Body) -> None:
-            async with AsyncExitStack() as stack:
-                first = await stack.enter_async_context(self.open_store(tmp_path))
-                second = await stack.enter_async_context(self.open_store(tmp_path)) if self.shared else first
-                await body(first, second)
-
-        return lambda body: asyncio.run(opened(body))
-
-    def test_a_created_job_is_read_back_whole(self, run: Callable[[Body], None]) -> None:
+    @_opened_twice
+    async def test_a_created_job_reads_back_as_it_was(self, here: JobRepository, there: JobRepository) -> None:
         job = job_of(
-            3, settings=JobSettings(retries=7, env={"A": "ü"}), worker=WorkerChoice("ssh", {"host": "x", "slots": 2})
+            3,
+            "jøb: 1/2 'é' \"😀\"",
+            state=JobState.PAUSED,
+            error="it\nstopped 100 % 😀",
+            updated_at=CREATED + timedelta(days=1, microseconds=1),
+            metrics=JobMetrics(attempts=7, retries=2, failures={"timed_out": 2}, frames_done=1.5, cost_usd=0.25),
+            settings=JobSettings(concurrency=3, retries=0, only_chunks=(1, "1"), job_dir="/a b/ç", env={"A": "ä\\"}),
+            worker=WorkerChoice("lambda", {"function": "f", "memory": 512, "deep": {"list": [1, None, True]}}),
+            output="out/film.mp4",
         )
+        film = msgspec.structs.replace(
+            job.spec,
+            name="Sonnenaufgang ☀",
+            metadata=Metadata(total_frames=3, fps=Fraction(30000, 1001), width=1280, height=720, duration=0.1),
+            merge=Merge(stitcher="ffmpeg", output="film.mp4", options={"audio": "a b.wav"}),
+            env={"LANG": "de"},
+            progress=r"frame=(?P<frames>\d+)",
+        )
+        job = msgspec.structs.replace(job, spec=film)
+        await here.create(job)
+        assert await here.get(job.id) == job
+        assert await there.get(job.id) == job
 
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job)
-            for store in (here, there):
-                found = await store.get("job")
-                assert (found.spec, found.settings, found.worker) == (job.spec, job.settings, job.worker)
-                assert (found.state, found.completed_chunks, found.total_chunks) == (JobState.PENDING, 0, 3)
-                assert (found.coordinator, found.wish, found.error, found.output) == (None, None, None, None)
-                assert abs((found.created_at - job.created_at).total_seconds()) < 0.001
-            chunks = await there.chunks("job")
-            assert [(c.index, c.id, c.state, c.attempts, c.position) for c in chunks] == [
-                (0, 0, ChunkState.PENDING, 0, None),
-                (1, "größe 1", ChunkState.PENDING, 0, None),
-                (2, 2, ChunkState.PENDING, 0, None),
-            ]
+    @_opened_twice
+    async def test_every_chunk_has_a_pending_row(self, here: JobRepository, there: JobRepository) -> None:
+        ids: list[int | str] = [7, "7", "a b", "é/😀", 'quo"ted\\', "it's", "line\nbreak", -1, "", "[1]", "null"]
+        await here.create(job_of(ids))
+        rows = await there.chunks("job")
+        assert list(rows) == [
+            ChunkStatus(index=index, id=id, state=ChunkState.PENDING, attempts=0, position=None)
+            for index, id in enumerate(ids)
+        ]
+        assert [type(row.id) for row in rows] == [type(id) for id in ids], "1 and '1' are two ids"
+        assert not await there.attempts("job")
 
-        run(body)
+    @_opened_twice
+    async def test_a_job_of_no_chunks_is_complete(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(0))
+        job = await there.get("job")
+        assert (job.completed_chunks, job.total_chunks, job.progress) == (0, 0, 100)
+        assert list(await there.chunks("job")) == []
+        assert await there.count("job") == dict.fromkeys(ChunkState, 0)
 
-    def test_an_id_is_given_once(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(1))
-            with pytest.raises(JobExists):
-                await there.create(job_of(2))
-            assert (await here.get("job")).total_chunks == 1
+    @_opened_twice
+    async def test_an_id_is_taken_once(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(2))
+        before = await everything(here)
+        for repository in (here, there):
+            with pytest.raises(JobExists, match="job"):
+                await repository.create(job_of(5))
+        assert await everything(there) == before
 
-        run(body)
+    @_opened_twice
+    async def test_what_is_counted_is_not_taken_from_the_caller(
+        self, here: JobRepository, there: JobRepository
+    ) -> None:
+        await here.create(job_of(completed_chunks=2, coordinator="somebody"))
+        job = await there.get("job")
+        assert (job.completed_chunks, job.coordinator) == (0, None)
 
-    def test_an_unknown_job_is_said_to_be_unknown(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            lease = Lease(job_id="nobody", owner="me", ttl=9.0)
-            for ask in (
-                here.get("nobody"),
-                here.chunks("nobody"),
-                here.count("nobody"),
-                here.attempts("nobody"),
-                here.acquire("nobody", "me", 9.0),
-                here.commit(lease, Batch()),
-                here.poll(lease),
-                here.wish("nobody", Wish.PAUSE),
-                here.delete("nobody"),
-            ):
-                with pytest.raises(JobNotFound):
-                    await ask
-            await here.release(lease)
+    @_opened_twice
+    async def test_an_unknown_job_is_not_found(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(1, "another"))
+        lease = Lease(job_id="job", owner="me", ttl=LONG)
+        for call in (
+            lambda: there.get("job"),
+            lambda: there.chunks("job"),
+            lambda: there.count("job"),
+            lambda: there.attempts("job"),
+            lambda: there.acquire("job", "me", LONG),
+            lambda: there.commit(lease, Batch()),
+            lambda: there.withdraw(lease, [0]),
+            lambda: there.configure(lease, job_of()),
+            lambda: there.poll(lease),
+            lambda: there.wish("job", Wish.PAUSE),
+            lambda: there.delete("job"),
+        ):
+            with pytest.raises(JobNotFound, match="job"):
+                await call()
+        await there.release(lease)  # without effect, because it is not the caller's
 
-        run(body)
+    # --- list --------------------------------------------------------------------------------------------------------
 
-    def test_a_job_of_no_chunks(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(0))
-            assert (await here.get("job")).progress == 100
-            assert await here.chunks("job") == []
+    @_opened_twice
+    async def test_jobs_are_listed_newest_first(self, here: JobRepository, there: JobRepository) -> None:
+        assert await there.list() == []
+        for hours, job_id in enumerate("abcde"):
+            # The order of creation is the order of the times, not that of the calls.
+            await here.create(job_of(1, job_id, created_at=CREATED + timedelta(hours=(hours * 3) % 5)))
+        listed = await there.list()
+        assert [job.id for job in listed] == ["d", "b", "e", "c", "a"]
+        assert listed == [await here.get(job.id) for job in listed]
+        assert [job.id for job in await there.list(limit=2)] == ["d", "b"]
+        assert [job.id for job in await there.list(limit=2, offset=3)] == ["c", "a"]
+        assert await there.list(offset=5) == []
 
-        run(body)
+    @_opened_twice
+    async def test_only_jobs_in_the_states_asked_for_are_listed(
+        self, here: JobRepository, there: JobRepository
+    ) -> None:
+        for number, state in enumerate(JobState):
+            await here.create(job_of(1, state, state=state, created_at=CREATED + timedelta(hours=number)))
+        assert [job.id for job in await there.list(states=[JobState.FAILED])] == ["failed"]
+        some = await there.list(states={JobState.PENDING, JobState.PAUSED, JobState.CANCELLED}, limit=2)
+        assert [job.id for job in some] == ["cancelled", "paused"]
+        assert await there.list(states=()) == []
+        assert len(await there.list()) == len(JobState)
 
-    def test_a_commit_is_seen_elsewhere_and_counted_from_its_rows(self, run: Callable[[Body], None]) -> None:
-        result = ChunkResult(exit_code=0, duration=1.5, outputs=(Output(path="1 ü.out", size=3, sha256="ab"),))
+    # --- commit ------------------------------------------------------------------------------------------------------
 
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(4))
-            lease = await here.acquire("job", "me", 60.0)
-            metrics = JobMetrics(attempts=3, failures={"stalled": 1})
-            await here.commit(
-                lease,
-                Batch(
-                    chunks=[
-                        succeeded(1, 1),
-                        ChunkChange(0, ChunkState.RUNNING, 1),
-                        ChunkChange(3, ChunkState.FAILED, 2),
-                    ],
-                    attempts=[
-                        attempt_of(1, state=AttemptState.SUCCEEDED, ended_at=2345.5, frames_done=1.0, result=result),
-                        attempt_of(0),
-                        attempt_of(3, 2, AttemptState.FAILED, cause=Cause.STALLED, message="ü"),
-                    ],
-                    job=JobChange(state=JobState.RUNNING, metrics=metrics),
-                ),
+    @_opened_twice
+    async def test_a_commit_is_seen_by_others_when_it_returns(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(4))
+        lease = await here.acquire("job", "me", LONG)
+        # Chunks succeed in any order; positions say in which.
+        await here.commit(
+            lease,
+            Batch(
+                chunks=[succeeded(2, 1), ChunkChange(1, ChunkState.RUNNING, 1), succeeded(0, 2, attempts=3)],
+                attempts=[attempt_of(1)],
+                job=JobChange(state=JobState.RUNNING),
+            ),
+        )
+        job = await there.get("job")
+        assert (job.state, job.completed_chunks, job.total_chunks, job.progress) == (JobState.RUNNING, 2, 4, 50)
+        assert [(row.state, row.attempts, row.position) for row in await there.chunks("job")] == [
+            (ChunkState.SUCCEEDED, 3, 2),
+            (ChunkState.RUNNING, 1, None),
+            (ChunkState.SUCCEEDED, 1, 1),
+            (ChunkState.PENDING, 0, None),
+        ]
+        assert list(await there.attempts("job")) == [attempt_of(1)]
+        assert await there.count("job") == {
+            ChunkState.PENDING: 1,
+            ChunkState.RUNNING: 1,
+            ChunkState.SUCCEEDED: 2,
+            ChunkState.FAILED: 0,
+        }
+        await here.commit(lease, Batch(chunks=[succeeded(1, 3), ChunkChange(3, ChunkState.FAILED, 2)]))
+        job = await there.get("job")
+        assert (job.completed_chunks, job.progress) == (3, 75)
+        assert (await there.count("job"))[ChunkState.FAILED] == 1
+
+    @_opened_twice
+    async def test_a_commit_of_thousands_of_rows_is_whole(self, here: JobRepository, there: JobRepository) -> None:
+        size = 2_500
+        await here.create(job_of(size))
+        lease = await here.acquire("job", "me", LONG)
+        half = [*range(0, size, 2)]
+        attempts = [attempt_of(index, state=AttemptState.SUCCEEDED) for index in half]
+        changes = [succeeded(index, place) for place, index in enumerate(half, 1)]
+        await here.commit(lease, Batch(chunks=changes, attempts=attempts))
+        assert (await there.get("job")).completed_chunks == len(half)
+        assert list(await there.attempts("job")) == attempts
+        found = await there.chunks("job", state=ChunkState.SUCCEEDED)
+        assert [(row.index, row.position) for row in found] == [(index, n) for n, index in enumerate(half, 1)]
+
+    @_opened_twice
+    async def test_chunk_rows_come_in_pages(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(10))
+        lease = await here.acquire("job", "me", LONG)
+        await here.commit(lease, Batch(chunks=[ChunkChange(index, ChunkState.FAILED, 1) for index in (1, 4, 8)]))
+
+        async def indexes(**page: Any) -> list[int]:
+            return [row.index for row in await there.chunks("job", **page)]
+
+        assert await indexes(limit=3) == [0, 1, 2]
+        assert await indexes(limit=3, offset=8) == [8, 9]
+        assert await indexes(offset=7) == [7, 8, 9]
+        assert await indexes(offset=10) == []
+        assert await indexes(limit=0) == []
+        assert await indexes(state=ChunkState.FAILED) == [1, 4, 8]
+        assert await indexes(state=ChunkState.FAILED, limit=1, offset=1) == [4]
+        assert await indexes(state=ChunkState.PENDING, limit=3, offset=3) == [5, 6, 7]
+        assert await indexes(state=ChunkState.RUNNING) == []
+
+    @_opened_twice
+    async def test_a_chunk_is_counted_once_and_in_its_turn(self, here: JobRepository, there: JobRepository) -> None:
+        """What breaks that is refused, and nothing of its batch is written."""
+        await here.create(job_of(5))
+        lease = await here.acquire("job", "me", LONG)
+        await here.commit(lease, Batch(chunks=[succeeded(0, 1), succeeded(1, 2)], attempts=[attempt_of(2)]))
+        before = await everything(there)
+        for wrong in (
+            [succeeded(0, 3)],  # it has succeeded already, and would be counted a second time
+            [succeeded(2, 2)],  # the position of another chunk
+            [succeeded(2, 4)],  # a position too far
+            [succeeded(2, 3), succeeded(3, 5)],
+            [succeeded(2, 3), succeeded(3, 3)],
+            [succeeded(2, 0)],
+            [ChunkChange(1, ChunkState.RUNNING, 2)],  # only `withdraw` takes a success back
+            [ChunkChange(2, ChunkState.SUCCEEDED, 1)],  # no position
+            [ChunkChange(2, ChunkState.FAILED, 1, 3)],  # a position without success
+            [succeeded(5, 3)],  # no such chunk
+        ):
+            batch = Batch(
+                chunks=[ChunkChange(4, ChunkState.RUNNING, 9), *wrong],
+                attempts=[attempt_of(4, message="wrong"), attempt_of(2, message="wrong")],
+                job=JobChange(state=JobState.FAILED, error="wrong"),
             )
-            found = await there.get("job")
-            assert (found.state, found.completed_chunks, found.metrics) == (JobState.RUNNING, 1, metrics)
-            assert found.coordinator == "me"
-            assert await there.count("job") == {
-                ChunkState.PENDING: 1,
-                ChunkState.RUNNING: 1,
-                ChunkState.SUCCEEDED: 1,
-                ChunkState.FAILED: 1,
-            }
-            [done] = await there.chunks("job", state=ChunkState.SUCCEEDED)
-            assert (done.index, done.position, done.attempts) == (1, 1, 1)
-            [stalled] = await there.attempts("job", state=AttemptState.FAILED)
-            assert (stalled.index, stalled.number, stalled.cause, stalled.message) == (3, 2, Cause.STALLED, "ü")
-            [kept] = await there.attempts("job", index=1)
-            assert (kept.result, kept.ended_at, kept.frames_done) == (result, 2345.5, 1.0)
+            with pytest.raises(RepositoryError):
+                await here.commit(lease, batch)
+            assert await everything(there) == before, wrong
+        await here.commit(lease, Batch(chunks=[succeeded(3, 4), succeeded(2, 3)]))
+        assert (await there.get("job")).completed_chunks == 4
 
-        run(body)
+    @_opened_twice
+    async def test_the_same_batch_again_changes_nothing(self, here: JobRepository, there: JobRepository) -> None:
+        """A coordinator repeats a commit whose answer was lost."""
+        await here.create(job_of(3))
+        lease = await here.acquire("job", "me", LONG)
+        batch = Batch(
+            chunks=[succeeded(2, 1), succeeded(0, 2), ChunkChange(1, ChunkState.RUNNING, 1)],
+            attempts=[attempt_of(0, state=AttemptState.SUCCEEDED), attempt_of(1)],
+            job=JobChange(state=JobState.RUNNING),
+        )
+        await here.commit(lease, batch)
+        before = await everything(there)
+        await here.commit(lease, batch)
+        after = await everything(there)
+        assert msgspec.structs.replace(after[0], updated_at=before[0].updated_at) == before[0]
+        assert after[1:] == before[1:]
 
-    def test_a_later_commit_replaces_an_attempts_row(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(2))
-            lease = await here.acquire("job", "me", 60.0)
-            await here.commit(lease, Batch(attempts=[attempt_of(0)]))
-            await here.commit(lease, Batch(attempts=[attempt_of(0, state=AttemptState.FAILED), attempt_of(0, 2)]))
-            rows = await there.attempts("job")
-            assert [(row.number, row.state) for row in rows] == [(1, AttemptState.FAILED), (2, AttemptState.RUNNING)]
+    @_opened_twice
+    async def test_what_a_job_change_leaves_open_stays(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        lease = await here.acquire("job", "me", LONG)
 
-        run(body)
+        async def change(**values: Any) -> tuple[JobState, str | None, int, str | None]:
+            await here.commit(lease, Batch(job=JobChange(**values)))
+            job = await there.get("job")
+            return job.state, job.error, job.metrics.attempts, job.output
 
-    def test_a_chunk_is_never_counted_twice(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(4))
-            lease = await here.acquire("job", "me", 60.0)
-            await here.commit(lease, Batch(chunks=[succeeded(0, 1), succeeded(2, 2)]))
-            for wrong in (
-                [succeeded(0, 3)],
-                [succeeded(1, 2)],
-                [succeeded(1, 4)],
-                [ChunkChange(2, ChunkState.FAILED, 2)],
-                [succeeded(3, 3), succeeded(2, 4)],
-            ):
-                change = JobChange(state=JobState.FAILED)
-                with pytest.raises(RepositoryError):
-                    await here.commit(lease, Batch(chunks=wrong, attempts=[attempt_of(1)], job=change))
-                found = await there.get("job")
-                assert (found.completed_chunks, found.state) == (2, JobState.PENDING), "nothing of it is written"
-                assert await there.attempts("job") == []
+        assert await change(state=JobState.RUNNING) == (JobState.RUNNING, None, 0, None)
+        assert await change(metrics=JobMetrics(attempts=4)) == (JobState.RUNNING, None, 4, None)
+        assert await change(state=JobState.FAILED, error="no\0 😀") == (JobState.FAILED, "no\0 😀", 4, None)
+        assert await change(output="film.mp4") == (JobState.FAILED, "no\0 😀", 4, "film.mp4")
+        assert await change(error="other") == (JobState.FAILED, "other", 4, "film.mp4")
+        assert await change() == (JobState.FAILED, "other", 4, "film.mp4")
+        assert await change(state=JobState.RUNNING) == (JobState.RUNNING, None, 4, "film.mp4"), "replaces the error"
 
-        run(body)
+    @_opened_twice
+    async def test_a_job_says_when_it_changed(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        lease = await here.acquire("job", "me", LONG)
+        for batch in (Batch(chunks=[succeeded(0, 1)]), Batch(job=JobChange(state=JobState.RUNNING))):
+            before = await there.get("job")
+            await here.commit(lease, batch)
+            after = await there.get("job")
+            assert after.updated_at >= before.updated_at
+            assert after.updated_at > CREATED
+            assert after.created_at == CREATED
 
-    def test_a_new_state_replaces_the_error_and_nothing_else(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(1))
-            lease = await here.acquire("job", "me", 60.0)
-            await here.commit(lease, Batch(job=JobChange(state=JobState.FAILED, error="ü", output="film.mp4")))
-            await here.commit(lease, Batch(job=JobChange(metrics=JobMetrics(attempts=1))))
-            found = await there.get("job")
-            assert (found.state, found.error, found.output) == (JobState.FAILED, "ü", "film.mp4")
-            await here.commit(lease, Batch(job=JobChange(state=JobState.RUNNING)))
-            found = await there.get("job")
-            assert (found.error, found.output, found.metrics.attempts) == (None, "film.mp4", 1)
+    # --- attempts ----------------------------------------------------------------------------------------------------
 
-        run(body)
+    @_opened_twice
+    async def test_a_later_commit_of_an_attempt_replaces_its_row(
+        self, here: JobRepository, there: JobRepository
+    ) -> None:
+        await here.create(job_of())
+        lease = await here.acquire("job", "me", LONG)
+        await here.commit(lease, Batch(attempts=[attempt_of(0), attempt_of(1)]))
+        ended = attempt_of(
+            0,
+            state=AttemptState.FAILED,
+            ended_at=1765432110.25,
+            frames_done=2.5,
+            cause=Cause.COMMAND_FAILED,
+            message='exit 1: "no such\tfile" – ä😀\0\x1b[31m\\u0000',
+            result=ChunkResult(
+                exit_code=1,
+                duration=0.125,
+                outputs=(Output("a b/ç.mp4", 12, "ab" * 32, "s3://bucket/key"),),
+                stderr_tail="line\r\n\0\x01\x7f\u2028",
+                cause=Cause.COMMAND_FAILED,
+                worker="node 1",
+                usage=Usage(billed_seconds=0.2, memory_mb=512, cost_usd=1e-7),
+            ),
+        )
+        await here.commit(lease, Batch(attempts=[ended]))
+        assert list(await there.attempts("job")) == [ended, attempt_of(1)]
 
-    def test_a_lease_is_held_by_one(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(1))
-            mine = await here.acquire("job", "me", 60.0)
+    @_opened_twice
+    async def test_attempts_are_listed_by_chunk_and_number(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(12))
+        lease = await here.acquire("job", "me", LONG)
+        rows = [
+            attempt_of(index, number, state=AttemptState.FAILED if number < 10 else AttemptState.RUNNING)
+            for index in (11, 2, 10)
+            for number in (10, 9, 1)
+        ]
+        await here.commit(lease, Batch(attempts=rows))
+        in_order = sorted(rows, key=lambda row: (row.index, row.number))
+        assert list(await there.attempts("job")) == in_order
+        assert list(await there.attempts("job", index=10)) == [row for row in in_order if row.index == 10]
+        running = [row for row in in_order if row.number == 10]
+        assert list(await there.attempts("job", state=AttemptState.RUNNING)) == running
+        assert list(await there.attempts("job", index=2, state=AttemptState.FAILED)) == in_order[:2]
+        assert list(await there.attempts("job", state=AttemptState.CANCELLED)) == []
+        assert list(await there.attempts("job", index=0)) == []
+
+    # --- leases ------------------------------------------------------------------------------------------------------
+
+    @_opened_twice
+    async def test_a_job_has_one_coordinator(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        assert (await there.get("job")).coordinator is None
+        lease = await here.acquire("job", "me", LONG)
+        assert (lease.job_id, lease.owner, lease.ttl) == ("job", "me", LONG)
+        for repository in (here, there):
+            assert (await repository.get("job")).coordinator == "me"
+            assert (await repository.list())[0].coordinator == "me"
             with pytest.raises(LeaseHeld) as held:
-                await there.acquire("job", "you", 60.0)
+                await repository.acquire("job", "another", LONG)
             assert held.value.owner == "me"
-            with pytest.raises(LeaseHeld):
-                await there.acquire("job", "you", 60.0, dead="somebody else")
-            with pytest.raises(LeaseHeld):
-                await there.delete("job")
-            yours = await there.acquire("job", "you", 60.0, dead="me")
-            for ask in (
-                here.commit(mine, Batch(chunks=[succeeded(0, 1)])),
-                here.poll(mine),
-                here.withdraw(mine, [0]),
-                here.configure(mine, job_of(1)),
-            ):
-                with pytest.raises(LeaseLost):
-                    await ask
-            await here.release(mine)
-            found = await here.get("job")
-            assert (found.coordinator, found.completed_chunks) == ("you", 0), "what is lost cannot be given back"
-            await there.release(yours)
-            assert (await here.get("job")).coordinator is None
+        await here.commit(lease, Batch(chunks=[succeeded(0, 1)]))
 
-        run(body)
+    @_opened_twice
+    async def test_of_many_that_want_a_job_one_gets_it(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        wanted = [(here, there)[n % 2].acquire("job", f"owner {n}", LONG) for n in range(12)]
+        answers = await asyncio.gather(*wanted, return_exceptions=True)
+        (lease,) = [answer for answer in answers if isinstance(answer, Lease)]
+        refused = [answer for answer in answers if isinstance(answer, LeaseHeld)]
+        assert len(refused) == 11
+        assert {held.owner for held in refused} == {lease.owner}
+        assert (await there.get("job")).coordinator == lease.owner
 
-    def test_a_lease_runs_out_and_a_commit_renews_it(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(1))
-            mine = await here.acquire("job", "me", 0.3)
-            deadline = time.monotonic() + 20
-            while (await there.get("job")).coordinator is not None:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.02)
-            await here.commit(mine, Batch())  # nobody took it, so it still is the caller's
-            assert (await there.get("job")).coordinator == "me"
-            while True:
-                try:
-                    await there.acquire("job", "you", 60.0)
-                    break
-                except LeaseHeld:
-                    assert time.monotonic() < deadline
-                    await asyncio.sleep(0.02)
-            with pytest.raises(LeaseLost):
-                await here.commit(mine, Batch())
+    @_opened_twice
+    async def test_a_job_whose_coordinator_is_known_to_be_dead_can_be_taken_over(
+        self, here: JobRepository, there: JobRepository
+    ) -> None:
+        await here.create(job_of())
+        await here.acquire("job", "me", LONG)
+        with pytest.raises(LeaseHeld):
+            await there.acquire("job", "you", LONG, dead="somebody else")
+        await there.acquire("job", "you", LONG, dead="me")
+        assert (await here.get("job")).coordinator == "you"
 
-        run(body)
+    @_opened_twice
+    async def test_who_has_lost_the_lease_writes_nothing(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        mine = await here.acquire("job", "me", LONG)
+        await here.commit(mine, Batch(chunks=[succeeded(0, 1)]))
+        theirs = await there.acquire("job", "you", LONG, dead="me")
+        await here.wish("job", Wish.PAUSE)
+        before = await everything(there)
+        batch = Batch(chunks=[succeeded(1, 2)], attempts=[attempt_of(1)], job=JobChange(state=JobState.FAILED))
+        for call in (
+            lambda: here.commit(mine, batch),
+            lambda: here.commit(mine, Batch()),
+            lambda: here.withdraw(mine, [0]),
+            lambda: here.configure(mine, job_of(settings=JobSettings(retries=9))),
+            lambda: here.poll(mine),
+        ):
+            with pytest.raises(LeaseLost, match="job"):
+                await call()  # type: ignore[no-untyped-call]
+        await here.release(mine)
+        assert await everything(there) == before
+        await there.commit(theirs, batch)
 
-    def test_wishes_reach_the_coordinator(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(1))
-            lease = await here.acquire("job", "me", 60.0)
-            assert await here.poll(lease) is None
-            assert (await there.wish("job", Wish.PAUSE)).wish is Wish.PAUSE
-            assert await here.poll(lease) is Wish.PAUSE
-            await there.wish("job", Wish.CANCEL)
-            await there.wish("job", Wish.PAUSE)
-            assert await here.poll(lease) is Wish.CANCEL, "a pause never replaces a cancel"
-            await there.wish("job", None)
-            assert await here.poll(lease) is None
-            await there.wish("job", Wish.PAUSE)
-            await here.release(lease)
-            assert (await there.get("job")).wish is None, "whoever acts on wishes is gone"
-            await there.wish("job", Wish.CANCEL)
-            assert await here.poll(await here.acquire("job", "me", 60.0)) is None
+    @_opened_twice
+    async def test_a_lease_runs_out(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(state=JobState.RUNNING))
+        mine = await here.acquire("job", "me", SHORT)
+        await until_nobody_coordinates(there)
+        assert (await there.get("job")).orphaned
+        await there.acquire("job", "you", LONG)
+        assert (await here.get("job")).coordinator == "you"
+        with pytest.raises(LeaseLost):
+            await here.commit(mine, Batch())
 
-        run(body)
+    @_opened_twice
+    async def test_a_lease_that_ran_out_is_still_its_owners_while_nobody_takes_it(
+        self, here: JobRepository, there: JobRepository
+    ) -> None:
+        await here.create(job_of())
+        mine = await here.acquire("job", "me", SHORT)
+        await until_nobody_coordinates(there)
+        assert await here.poll(mine) is None
+        # Any commit renews the lease, by as long as the caller's lease says.
+        await here.commit(msgspec.structs.replace(mine, ttl=LONG), Batch(chunks=[succeeded(0, 1)]))
+        job = await there.get("job")
+        assert (job.coordinator, job.completed_chunks) == ("me", 1)
 
-    def test_withdrawn_chunks_are_pending_and_the_others_are_numbered_anew(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(6))
-            lease = await here.acquire("job", "me", 60.0)
-            order = [3, 0, 5, 1, 2]
-            await here.commit(lease, Batch(chunks=[succeeded(index, at) for at, index in enumerate(order, 1)]))
-            await here.withdraw(lease, [0, 2])
-            left = sorted(await there.chunks("job", state=ChunkState.SUCCEEDED), key=lambda chunk: chunk.position or 0)
-            assert [(chunk.index, chunk.position) for chunk in left] == [(3, 1), (5, 2), (1, 3)]
-            assert (await there.get("job")).completed_chunks == 3
-            await here.commit(lease, Batch(chunks=[succeeded(0, 4, 2)]))
-            assert (await there.get("job")).completed_chunks == 4
+    @_opened_twice
+    async def test_an_empty_commit_renews_the_lease(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        mine = await here.acquire("job", "me", SHORT)
+        await until_nobody_coordinates(there)
+        await here.commit(msgspec.structs.replace(mine, ttl=LONG), Batch())
+        with pytest.raises(LeaseHeld):
+            await there.acquire("job", "you", LONG)
 
-        run(body)
+    @_opened_twice
+    async def test_a_lease_can_be_given_back(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        mine = await here.acquire("job", "me", LONG)
+        await there.wish("job", Wish.CANCEL)
+        await here.release(mine)
+        job = await there.get("job")
+        assert (job.coordinator, job.wish) == (None, None)
+        with pytest.raises(LeaseLost):
+            await here.commit(mine, Batch())
+        await there.acquire("job", "you", LONG)
+        await here.release(mine)  # without effect: it is somebody else's by now
+        assert (await there.get("job")).coordinator == "you"
 
-    def test_settings_and_worker_can_be_changed(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(1))
-            lease = await here.acquire("job", "me", 60.0)
-            changed = job_of(1, settings=JobSettings(concurrency=9), worker=WorkerChoice("other"))
-            await here.configure(lease, changed)
-            found = await there.get("job")
-            assert (found.settings, found.worker) == (changed.settings, changed.worker)
+    # --- wishes ------------------------------------------------------------------------------------------------------
 
-        run(body)
+    @_opened_twice
+    async def test_a_wish_reaches_the_coordinator(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        lease = await here.acquire("job", "me", LONG)
+        assert await here.poll(lease) is None
+        for wish in (Wish.PAUSE, None, Wish.CANCEL, None):
+            job = await there.wish("job", wish)
+            assert job.wish is wish
+            assert job == await here.get("job")
+            assert await here.poll(lease) is wish
 
-    def test_jobs_are_listed_the_newest_first(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            names = [f"job-{n}" for n in range(7)]
-            for name in names:
-                await here.create(job_of(1, name))
-            for name in names[::2]:
-                lease = await here.acquire(name, "me", 60.0)
-                await here.commit(lease, Batch(job=JobChange(state=JobState.RUNNING)))
-            assert [job.id for job in await there.list()] == names[::-1]
-            assert [job.id for job in await there.list(limit=2, offset=1)] == ["job-5", "job-4"]
-            running = await there.list(states=[JobState.RUNNING])
-            assert [job.id for job in running] == ["job-6", "job-4", "job-2", "job-0"]
-            assert await there.list(states=[]) == []
+    @_opened_twice
+    async def test_a_pause_does_not_replace_a_cancel(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        lease = await here.acquire("job", "me", LONG)
+        await there.wish("job", Wish.PAUSE)
+        assert (await there.wish("job", Wish.CANCEL)).wish is Wish.CANCEL
+        assert (await there.wish("job", Wish.PAUSE)).wish is Wish.CANCEL
+        assert await here.poll(lease) is Wish.CANCEL
 
-        run(body)
+    @_opened_twice
+    async def test_a_new_coordinator_starts_without_a_wish(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        await there.wish("job", Wish.CANCEL)
+        lease = await here.acquire("job", "me", LONG)
+        assert await here.poll(lease) is None
+        assert (await there.get("job")).wish is None
 
-    def test_chunks_are_paged(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(10))
-            assert [chunk.index for chunk in await there.chunks("job", limit=3, offset=4)] == [4, 5, 6]
-            assert [chunk.index for chunk in await there.chunks("job", offset=8)] == [8, 9]
+    # --- the rest ----------------------------------------------------------------------------------------------------
 
-        run(body)
+    @_opened_twice
+    async def test_withdrawn_chunks_are_pending_and_the_others_move_up(
+        self, here: JobRepository, there: JobRepository
+    ) -> None:
+        await here.create(job_of(7))
+        lease = await here.acquire("job", "me", LONG)
+        order = [4, 0, 3, 5, 1]
+        await here.commit(lease, Batch(chunks=[succeeded(index, n, n) for n, index in enumerate(order, 1)]))
+        await here.commit(lease, Batch(chunks=[ChunkChange(6, ChunkState.FAILED, 2)]))
+        await here.withdraw(lease, [5, 4, 6, 2])  # of these, 6 and 2 have not succeeded
+        assert [(row.state, row.attempts, row.position) for row in await there.chunks("job")] == [
+            (ChunkState.SUCCEEDED, 2, 1),
+            (ChunkState.SUCCEEDED, 5, 3),
+            (ChunkState.PENDING, 0, None),
+            (ChunkState.SUCCEEDED, 3, 2),
+            (ChunkState.PENDING, 1, None),
+            (ChunkState.PENDING, 4, None),
+            (ChunkState.FAILED, 2, None),
+        ]
+        assert (await there.get("job")).completed_chunks == 3
+        await here.commit(lease, Batch(chunks=[succeeded(4, 4, 2)]))
+        await here.withdraw(lease, [])
+        assert (await there.get("job")).completed_chunks == 4
+        await here.withdraw(lease, range(7))
+        assert (await there.get("job")).completed_chunks == 0
+        await here.commit(lease, Batch(chunks=[succeeded(4, 1, 2)]))
 
-    def test_a_deleted_job_is_gone_and_its_id_is_free(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(3))
-            lease = await here.acquire("job", "me", 60.0)
-            await here.commit(lease, Batch(chunks=[succeeded(0, 1)], attempts=[attempt_of(0)]))
-            await here.release(lease)
-            assert (await there.get("job")).spec.chunks[0].id == 0
-            await here.delete("job")
+    @_opened_twice
+    async def test_settings_and_worker_can_be_changed(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(worker=WorkerChoice("lambda", {"a": 1})))
+        lease = await here.acquire("job", "me", LONG)
+        before = await there.get("job")
+        for settings, worker in (
+            (JobSettings(retries=7, chunk_timeout=2.5, only_chunks=("é", 1)), WorkerChoice("local", {"ü": ["x"]})),
+            (JobSettings(), None),
+        ):
+            given = job_of(settings=settings, worker=worker, state=JobState.FAILED, error="not to be written")
+            await here.configure(lease, given)
+            after = await there.get("job")
+            assert after == msgspec.structs.replace(
+                before, settings=settings, worker=worker, updated_at=after.updated_at
+            )
+
+    @_opened_twice
+    async def test_a_deleted_job_is_gone_with_all_its_rows(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(2, "other"))
+        untouched = await everything(there, "other")
+        await here.create(job_of(3))
+        lease = await here.acquire("job", "me", LONG)
+        await here.commit(lease, Batch(chunks=[succeeded(0, 1)], attempts=[attempt_of(0)]))
+        with pytest.raises(LeaseHeld) as held:
+            await there.delete("job")
+        assert held.value.owner == "me"
+        assert (await there.get("job")).completed_chunks == 1
+        await here.release(lease)
+        await there.delete("job")
+        for repository in (here, there):
             with pytest.raises(JobNotFound):
-                await there.get("job")
-            await here.create(job_of(2))
-            found = await there.get("job")
-            assert (found.completed_chunks, len(found.spec.chunks)) == (0, 2)
-            assert await there.attempts("job") == []
+                await repository.get("job")
+        assert [job.id for job in await here.list()] == ["other"]
+        again = job_of(["x", "y"])
+        await here.create(again)
+        assert await there.get("job") == again, "another job of that id is not the one before"
+        assert [row.id for row in await there.chunks("job")] == ["x", "y"]
+        assert not await there.attempts("job")
+        assert await everything(there, "other") == untouched
 
-        run(body)
+    @_opened_twice
+    async def test_an_orphaned_job_can_be_deleted(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of())
+        await here.acquire("job", "me", SHORT)
+        await until_nobody_coordinates(there)
+        await there.delete("job")
+        assert await here.list() == []
 
-    def test_large_batches_and_many_chunks(self, run: Callable[[Body], None]) -> None:
-        async def body(here: JobRepository, there: JobRepository) -> None:
-            await here.create(job_of(50_000))
-            lease = await here.acquire("job", "me", 60.0)
-            for first in range(0, 50_000, 10_000):
-                await here.commit(
-                    lease,
-                    Batch(
-                        chunks=[succeeded(n, n + 1) for n in range(first, first + 10_000)],
-                        attempts=[attempt_of(n, state=AttemptState.SUCCEEDED) for n in range(first, first + 10_000)],
-                    ),
+    @_opened_twice
+    async def test_two_jobs_are_written_at_the_same_time(self, here: JobRepository, there: JobRepository) -> None:
+        async def run(repository: JobRepository, job_id: str) -> None:
+            await repository.create(job_of(40, job_id))
+            lease = await repository.acquire(job_id, f"owner of {job_id}", LONG)
+            for number in range(1, 41):
+                await repository.commit(
+                    lease, Batch(chunks=[succeeded(40 - number, number)], attempts=[attempt_of(40 - number)])
                 )
-            assert (await there.get("job")).completed_chunks == 50_000
-            await here.withdraw(lease, range(0, 50_000, 2))
-            assert (await there.get("job")).completed_chunks == 25_000
+                assert (await repository.get(job_id)).completed_chunks == number
 
-        run(body)
+        await asyncio.gather(run(here, "a"), run(there, "b"), run(here, "c"))
+        for job_id in "abc":
+            assert (await there.get(job_id)).completed_chunks == 40
+            assert len(await here.attempts(job_id)) == 40
+
+    def test_closing_loses_nothing(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with self.open_store(tmp_path) as other:
+                async with self.open_store(tmp_path) as first:
+                    await first.create(job_of())
+                    lease = await first.acquire("job", "me", LONG)
+                    await first.commit(lease, Batch(chunks=[succeeded(0, 1)]))
+                    before = await everything(first)
+                async with self.open_store(tmp_path) as second:
+                    assert await everything(second) == before
+                    await second.commit(lease, Batch(chunks=[succeeded(1, 2)]))
+                assert (await other.get("job")).completed_chunks == 2
+
+        asyncio.run(run())
+
+    def test_any_sequence_of_operations_leaves_what_a_simple_model_says(self, tmp_path: Path) -> None:
+        hypothesis = pytest.importorskip("hypothesis")
+        with asyncio.Runner() as runner:
+            here, there = self.open_store(tmp_path), self.open_store(tmp_path)
+            runner.run(here.__aenter__())
+            runner.run(there.__aenter__())
+            number = 0
+
+            def check(steps: Any) -> None:
+                nonlocal number
+                number += 1
+                runner.run(Model(f"job {number}", here, there).check(steps))
+
+            limits = hypothesis.settings(
+                max_examples=25, deadline=None, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+            )
+            try:
+                limits(hypothesis.given(operations())(check))()
+            finally:
+                runner.run(there.__aexit__(None, None, None))
+                runner.run(here.__aexit__(None, None, None))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -104,10 +105,15 @@ class Program:
         """Wait for a line on stderr that contains `text`; returns all lines up to it."""
         assert self._process.stderr is not None
         said = ""
-        for line in self._process.stderr:
-            said += line
-            if text in line:
-                return said
+        deadline = threading.Timer(PATIENCE, self.kill)
+        deadline.start()
+        try:
+            for line in self._process.stderr:
+                said += line
+                if text in line:
+                    return said
+        finally:
+            deadline.cancel()
         raise AssertionError(f"{text!r} was not said: {said!r}")
 
     def read_line(self) -> str:

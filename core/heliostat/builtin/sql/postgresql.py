@@ -14,8 +14,10 @@ from heliostat.errors import RepositoryError, RepositoryUnavailable, SpecError
 from heliostat.model.codec import to_json
 from heliostat.model.status import AttemptStatus
 
-PATIENCE: Final = 5
-"""Seconds that a call waits for a connection or for a lock."""
+CONNECT_TIMEOUT: Final = 5
+"""Seconds that a call waits for a connection, and for an answer to a message that the network lost."""
+LOCK_TIMEOUT: Final = 5.0
+"""Seconds that a call waits for a lock that another program holds."""
 _SCHEMA_LOCK = 0x48454C494F  # "HELIO"; any number that other programs are unlikely to use
 
 
@@ -59,7 +61,7 @@ class Postgresql(Dialect):
         return to_json([(row.index, row.number, row.state, to_json(row).decode()) for row in attempts]).decode()
 
     def engine(self) -> Engine:
-        waiting = {"connect_timeout": PATIENCE, "tcp_user_timeout": 1000 * PATIENCE}
+        waiting = {"connect_timeout": CONNECT_TIMEOUT, "tcp_user_timeout": 1000 * CONNECT_TIMEOUT}
         try:
             engine = create_engine(
                 self._url,
@@ -93,5 +95,5 @@ class Postgresql(Dialect):
 
 
 def _set_up(connection: Any, record: object) -> None:
-    connection.execute(f"SET lock_timeout = '{PATIENCE}s'")
+    connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}s'")
     connection.commit()

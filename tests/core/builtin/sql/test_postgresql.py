@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -29,7 +28,7 @@ def program(name: str) -> str | None:
 
 
 class Server:
-    """A PostgreSQL server on loopback. Refuses to run as root, so then it runs as the first other user there is."""
+    """A PostgreSQL server on a socket in `folder`. It refuses to run as root, so then it runs as another user."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,14 +38,14 @@ class Server:
             name = "postgres" if "postgres" in names else "nobody"
             self.user = {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
             shutil.chown(folder, name)
-        self.port = free_port()
         data = str(folder / "data")
         initdb = [str(program("initdb")), "-D", data, "-U", "heliostat", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **self.user)
         self.start()
 
     def start(self) -> None:
-        options = ["-D", str(self.folder / "data"), "-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder)]
+        # No address at all, and -F: nothing is to survive a power failure here.
+        options = ["-D", str(self.folder / "data"), "-h", "", "-k", str(self.folder), "-F"]
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(
             [str(program("postgres")), *options], cwd=self.folder, stdout=log, stderr=log, **self.user
@@ -65,19 +64,12 @@ class Server:
     def new_database(self, name: str) -> str:
         import psycopg
 
-        with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
-        return f"{self.url}/{name}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
 
-    @property
-    def url(self) -> str:
-        return f"postgresql://heliostat@127.0.0.1:{self.port}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    def url(self, database: str) -> str:
+        return f"postgresql://heliostat@/{database}?host={self.folder}"
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +120,58 @@ async def test_a_server_that_goes_away_is_unavailable_and_comes_back(server: Ser
         server.start()
         await repository.commit(lease, Batch(chunks=[succeeded(0, 1)]))
         assert (await repository.get("job")).completed_chunks == 1
+
+
+async def test_a_connection_that_is_cut_is_made_anew(server: Server, url: str):
+    import psycopg
+
+    async with open_repository(url) as repository:
+        await repository.create(job_of(3))
+        lease = await repository.acquire("job", "me", 60.0)
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            others = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s"
+            connection.execute(others, [url.partition("@/")[2].partition("?")[0]])
+        with pytest.raises(errors.RepositoryUnavailable, match="check the server and try again"):
+            await repository.commit(lease, Batch(chunks=[succeeded(0, 1)]))
+        await repository.commit(lease, Batch(chunks=[succeeded(0, 1)]))
+        assert (await repository.get("job")).completed_chunks == 1
+
+
+async def test_a_row_that_somebody_else_locks_is_unavailable_for_a_while(url: str, monkeypatch: pytest.MonkeyPatch):
+    import psycopg
+
+    monkeypatch.setattr("heliostat.builtin.sql.postgresql.LOCK_TIMEOUT", 0.2)
+    async with open_repository(url) as repository:
+        await repository.create(job_of(3))
+        lease = await repository.acquire("job", "me", 60.0)
+        with psycopg.connect(url) as locker:
+            locker.execute("SELECT * FROM heliostat_job FOR UPDATE")
+            with pytest.raises(errors.RepositoryUnavailable, match="lock timeout"):
+                await repository.commit(lease, Batch(chunks=[succeeded(0, 1)]))
+            assert (await repository.get("job")).completed_chunks == 0
+        await repository.commit(lease, Batch(chunks=[succeeded(0, 1)]))
+        assert (await repository.get("job")).completed_chunks == 1
+
+
+async def test_several_handles_create_one_schema_at_once(url: str):
+    repositories = [open_repository(url) for _ in range(6)]
+    await asyncio.gather(*(repository.create(job_of(3, f"{n}")) for n, repository in enumerate(repositories)))
+    assert len(await repositories[0].list()) == 6
+    for repository in repositories:
+        await repository.__aexit__(None, None, None)
+
+
+async def test_a_password_is_not_told(server: Server):
+    with pytest.raises(errors.RepositoryUnavailable, match=r"heliostat:\*\*\*@") as told:
+        async with open_repository(f"postgresql://heliostat:secret@/nowhere?host={server.folder}"):
+            pass
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql:", "postgresql://host:port/x"])
+def test_what_is_no_url_is_refused(url: str):
+    with pytest.raises(errors.SpecError, match="is no database URL; write postgresql://"):
+        open_repository(url)
 
 
 async def test_a_job_runs_and_another_process_pauses_and_resumes_it(url: str, make_spec, tmp_path: Path):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from heliostat import errors, open_repository
+from heliostat.builtin.sql import reader, schema
 from heliostat.contracts.repository import Batch
+from heliostat.model.status import AttemptState, ChunkState
 from heliostat.testing.repository import JobRepositoryContract, attempt_of, job_of, succeeded
 
 
@@ -66,6 +71,106 @@ async def test_a_locked_database_is_unavailable_and_nothing_is_written(path: Pat
         locker.close()
         await repository.commit(lease, Batch(chunks=[succeeded(0, 1)]))
         assert (await repository.get("job")).completed_chunks == 1
+
+
+async def test_a_commit_waits_for_a_lock_and_readers_do_not(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("heliostat.builtin.sql.sqlite.BUSY_TIMEOUT", 60.0)
+    async with open_repository(f"sqlite:///{path}") as repository:
+        await repository.create(job_of(2))
+        lease = await repository.acquire("job", "me", 60.0)
+        locker = sqlite3.connect(path, isolation_level=None)
+        locker.execute("BEGIN IMMEDIATE")
+        committing = asyncio.create_task(repository.commit(lease, Batch(chunks=[succeeded(0, 1)])))
+        for _ in range(20):
+            assert await repository.poll(lease) is None
+            assert (await repository.get("job")).completed_chunks == 0
+            await asyncio.sleep(0.01)
+        async with open_repository(f"sqlite:///{path}") as other:
+            assert (await other.get("job")).coordinator == "me"
+        assert not committing.done()
+        locker.execute("ROLLBACK")
+        locker.close()
+        await committing
+        assert (await repository.get("job")).completed_chunks == 1
+
+
+async def test_missing_directories_are_made_and_one_that_cannot_be_is_named(tmp_path: Path):
+    async with open_repository(f"sqlite:///{tmp_path}/a b/c%20d?e#f/jobs.db") as repository:
+        await repository.create(job_of(1))
+    assert (tmp_path / "a b" / "c%20d?e#f" / "jobs.db").is_file(), "the path is taken as it stands"
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.RepositoryError, match=r"/file cannot be made for the database .* another database"):
+        async with open_repository(f"sqlite:///{tmp_path}/file/jobs.db"):
+            pass
+    with pytest.raises(errors.RepositoryError, match="cannot be opened; check that it is a file"):
+        async with open_repository(f"sqlite:///{tmp_path}/a b"):
+            pass
+
+
+async def test_a_relative_path_starts_at_the_directory_of_the_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    repository = open_repository("sqlite:///here/jobs.db")
+    monkeypatch.chdir("/")
+    async with repository:
+        assert (tmp_path / "here" / "jobs.db").is_file()
+
+
+async def test_a_repository_opens_itself_and_can_be_opened_again(path: Path):
+    repository = open_repository(f"sqlite:///{path}")
+    await repository.create(job_of(1))
+    async with repository:
+        assert (await repository.get("job")).total_chunks == 1
+    assert not path.with_name("jobs.db-wal").exists(), "the last to close tidies up"
+    async with repository:
+        assert (await repository.get("job")).total_chunks == 1
+
+
+def test_a_repository_that_nobody_closed_leaves_no_thread_and_no_connection(path: Path):
+    asyncio.run(open_repository(f"sqlite:///{path}").create(job_of(1)))
+    deadline = time.monotonic() + 30
+    while path.with_name("jobs.db-wal").exists() or any("repository" in t.name for t in threading.enumerate()):
+        assert time.monotonic() < deadline
+        gc.collect()
+        time.sleep(0.01)
+
+
+async def test_a_database_of_an_older_heliostat_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with open_repository(f"sqlite:///{path}") as repository:
+        await repository.create(job_of(1))
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 2)
+    steps = {schema.VERSION - 2: ["CREATE TABLE extra (a)"], schema.VERSION - 1: ["INSERT INTO extra VALUES (1)"]}
+    monkeypatch.setattr(schema, "MIGRATIONS", steps)
+    for _ in range(2):
+        async with open_repository(f"sqlite:///{path}") as repository:
+            assert (await repository.get("job")).total_chunks == 1
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT count(*) FROM extra").fetchone() == (1,), "each step is made once"
+    assert connection.execute("SELECT version FROM heliostat_schema").fetchall() == [(schema.VERSION,)]
+    connection.close()
+
+
+async def test_more_rows_than_one_statement_reads_or_writes(path: Path):
+    count = 2 * reader.PAGE + 7
+    async with open_repository(f"sqlite:///{path}") as repository, open_repository(f"sqlite:///{path}") as other:
+        job = job_of(count)
+        await repository.create(job)
+        lease = await repository.acquire("job", "me", 60.0)
+        backwards = range(count - 1, -1, -1)
+        changes = [succeeded(index, position) for position, index in enumerate(backwards, 1)]
+        rows = [attempt_of(index, state=AttemptState.SUCCEEDED) for index in range(count)]
+        await repository.commit(lease, Batch(chunks=changes, attempts=rows))
+        assert (await other.get("job")).spec == job.spec
+        chunks = await other.chunks("job", state=ChunkState.SUCCEEDED)
+        assert [chunk.position for chunk in chunks] == [*range(count, 0, -1)]
+        assert [c.index for c in await other.chunks("job", limit=reader.PAGE + 5, offset=7)] == [
+            *range(7, reader.PAGE + 12)
+        ]
+        assert await other.attempts("job") == rows
+        await repository.withdraw(lease, range(0, count, 2))
+        left = await other.chunks("job", state=ChunkState.SUCCEEDED)
+        assert [(chunk.index, chunk.position) for chunk in left] == [
+            (index, len(left) - place) for place, index in enumerate(range(1, count, 2))
+        ]
 
 
 FILL = """
@@ -158,6 +263,59 @@ def test_several_processes_create_one_database_at_once(path: Path):
             return [job.id for job in await repository.list()]
 
     assert sorted(asyncio.run(jobs())) == [f"job-{n}" for n in range(4)]
+
+
+RACE = """
+import asyncio, sys
+from heliostat import errors, open_repository
+from heliostat.contracts.repository import Batch
+from heliostat.testing.repository import attempt_of, job_of, succeeded
+
+async def main(url, me):
+    async with open_repository(url) as repository:
+        sys.stdin.readline()
+        try:
+            wanted = await repository.acquire("wanted", me, 3600.0)
+        except errors.LeaseHeld:
+            wanted = None
+        await repository.create(job_of(200, me))
+        own = await repository.acquire(me, me, 3600.0)
+        for lease in filter(None, (own, wanted)):
+            for n in range(200):
+                await repository.commit(lease, Batch(chunks=[succeeded(n, n + 1)], attempts=[attempt_of(n)]))
+        print("won" if wanted else "lost")
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_several_processes_run_a_job_each_and_one_of_them_gets_the_one_that_all_want(path: Path):
+    url = f"sqlite:///{path}"
+
+    async def prepare() -> None:
+        async with open_repository(url) as repository:
+            await repository.create(job_of(200, "wanted"))
+
+    asyncio.run(prepare())
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, url, f"job-{n}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for n in range(3)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate()[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert sorted(said) == ["lost", "lost", "won"]
+
+    async def completed() -> dict[str, int]:
+        async with open_repository(url) as repository:
+            return {job.id: job.completed_chunks for job in await repository.list()}
+
+    assert asyncio.run(completed()) == dict.fromkeys(["wanted", "job-0", "job-1", "job-2"], 200)
 
 
 async def test_a_handle_serves_concurrent_callers(path: Path):
