@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from heliostat.cli import exit_status
 from heliostat.cli.option_groups import expand_groups
 from heliostat.cli.options import Database, Debug, Display, Limits, Only, Worker
 from heliostat.cli.render import NewId
@@ -18,7 +20,7 @@ Examples:
   heliostat transcode film.mkv -o film.webm --chunk-seconds 30 --concurrency 4
 
 \b
-The sound is carried over once, as it is. The chunks lie in .heliostat-<film>/ beside the film.
+The sound is carried over once, as it is. Until the film is made, its chunks lie in .heliostat-<film>/ beside it.
 Ctrl-C pauses: running chunks finish first. Ctrl-C again stops at once.
 Exit status: 0 done, 1 failed, 2 wrong input, 3 cancelled, 4 paused.
 """
@@ -55,6 +57,12 @@ def command(
             "--job-dir", metavar="DIR", help="The directory for film, chunks and logs.  [default: the film's folder]"
         ),
     ] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode the whole input while planning: for files that may be damaged.")
+    ] = False,
+    keep_chunks: Annotated[
+        bool, typer.Option("--keep-chunks", help="Leave the encoded chunks where they are once the film is made.")
+    ] = False,
     only: Only = None,
     db: Database = None,
     id: NewId = None,
@@ -77,8 +85,18 @@ def command(
     choice = choose_worker(worker.worker, worker.worker_settings)
     observers = sinks(display, folder)
     spec = plan_transcode(
-        source, output, chunk_seconds=chunk_seconds, video_args=video_args, threads=threads, job_dir=folder
+        source,
+        output,
+        chunk_seconds=chunk_seconds,
+        video_args=video_args,
+        threads=threads,
+        job_dir=folder,
+        decode=decode,
     )
     if id is not None:
         spec = replace(spec, id=id)
-    raise typer.Exit(run_new(spec, options, choice, db=db, sinks=observers, announce=display.speaks))
+    ended = run_new(spec, options, choice, db=db, sinks=observers, announce=display.speaks)
+    if ended == exit_status.DONE and options.merge and only is None and not keep_chunks:
+        # Not before the job is known to be completed: until then a resume would have to render them again.
+        shutil.rmtree((folder / spec.chunks[0].output_file).parent, ignore_errors=True)
+    raise typer.Exit(ended)

@@ -21,7 +21,7 @@ from heliostat import plugins
 from heliostat.cli import faults, plugin_use
 from heliostat.cli.main import run
 
-PROGRAM = [sys.executable, "-m", "heliostat.cli"]
+PROGRAM = [sys.executable, "-m", "heliostat"]
 PATIENCE = 60.0
 
 

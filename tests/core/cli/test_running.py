@@ -22,7 +22,7 @@ def test_in_a_terminal_there_is_a_live_display_and_at_the_end_one_line(
     env = {**os.environ, "TERM": "xterm-256color"}
     env.pop("COLUMNS")
     program = subprocess.Popen(
-        [sys.executable, "-m", "heliostat.cli", "render", str(job), "--id", "j1"],
+        [sys.executable, "-m", "heliostat", "render", str(job), "--id", "j1"],
         stdin=slave,
         stdout=slave,
         stderr=slave,

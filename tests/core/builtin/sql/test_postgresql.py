@@ -51,11 +51,16 @@ class Server:
             [str(program("postgres")), *options], cwd=self.folder, stdout=log, stderr=log, **self.user
         )
         log.close()
-        deadline = time.monotonic() + 60
-        while "ready to accept connections" not in (self.folder / "log").read_text().rpartition("starting")[2]:
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < deadline, (self.folder / "log").read_text()
-            time.sleep(0.05)
+        try:
+            deadline = time.monotonic() + 60
+            while "ready to accept connections" not in (self.folder / "log").read_text().rpartition("starting")[2]:
+                assert self.process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < deadline, (self.folder / "log").read_text()
+                time.sleep(0.05)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)  # the fast shutdown: connections are ended
