@@ -24,7 +24,15 @@ def is_dead(owner: str) -> bool:
         return False
     pid, started = int(parts[1]), parts[2]
     now = _start_time(pid)
-    return now is None or now != started
+    if now is not None:
+        return now != started
+    try:
+        os.kill(pid, 0)  # /proc may hide the processes of other users
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return (Path("/proc") / parts[1] / "stat").exists()  # a zombie
 
 
 def describe(owner: str) -> str:

@@ -18,7 +18,18 @@ import msgspec
 
 from heliostat.contracts.repository import Batch, JobChange, Lease
 from heliostat.coordinator import describe, is_dead, new_owner
-from heliostat.errors import HeliostatError, JobCancelled, JobFailed, LeaseHeld, RepositoryUnavailable, WrongState
+from heliostat.errors import (
+    AttemptError,
+    HeliostatError,
+    JobCancelled,
+    JobFailed,
+    JobNotFound,
+    LeaseHeld,
+    PluginError,
+    RepositoryUnavailable,
+    SpecError,
+    WrongState,
+)
 from heliostat.executor.execution import Execution, chunk_indexes
 from heliostat.executor.executor import JobExecutor
 from heliostat.executor.logs import log_dir
@@ -249,10 +260,14 @@ class JobManager:
                     return
                 job_id = waiting[0].id
                 tried.add(job_id)
-                with contextlib.suppress(LeaseHeld, WrongState):
-                    await self.resume(job_id)
+                try:
+                    await self._continue(job_id, None, wanted=JobState.PENDING)
                     ran.append(job_id)
                     await self.wait(job_id)
+                except (LeaseHeld, WrongState, JobNotFound):
+                    continue  # somebody else was quicker
+                except HeliostatError as error:
+                    logger.error("job %s: %s", job_id, error)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):
@@ -264,7 +279,13 @@ class JobManager:
     async def _open(self) -> None:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open_all())
-        await asyncio.shield(self._opening)
+        opening = self._opening
+        try:
+            await asyncio.shield(opening)
+        except HeliostatError:
+            if self._opening is opening:
+                self._opening = None  # the next call tries again
+            raise
 
     async def _open_all(self) -> None:
         await self._resources.enter_async_context(self._repository)
@@ -290,7 +311,12 @@ class JobManager:
             ) from None
 
     async def _continue(
-        self, job_id: str, options: JobExecutionOptions | None, *, only: tuple[int | str, ...] | None = None
+        self,
+        job_id: str,
+        options: JobExecutionOptions | None,
+        *,
+        only: tuple[int | str, ...] | None = None,
+        wanted: JobState | None = None,
     ) -> JobStatus:
         lease = await self._acquire(job_id)
         if options is not None:
@@ -302,10 +328,17 @@ class JobManager:
             except BaseException:
                 await self._release(lease)
                 raise
-        await self._start(job_id, lease, only=only)
+        await self._start(job_id, lease, only=only, wanted=wanted)
         return await self._repository.get(job_id)
 
-    async def _start(self, job_id: str, lease: Lease, *, only: tuple[int | str, ...] | None = None) -> None:
+    async def _start(
+        self,
+        job_id: str,
+        lease: Lease,
+        *,
+        only: tuple[int | str, ...] | None = None,
+        wanted: JobState | None = None,
+    ) -> None:
         """Begin to coordinate; the lease is given back when the run ends, or when it cannot begin."""
         try:
             if self._executor is None:
@@ -313,6 +346,8 @@ class JobManager:
             status = await self._repository.get(job_id)
             if status.state is JobState.COMPLETED:
                 raise WrongState(f"job {job_id} is completed; there is nothing to run")
+            if wanted not in (None, status.state):
+                raise WrongState(f"job {job_id} is {status.state}, no longer {wanted}")
             executor = self._executor if isinstance(self._executor, JobExecutor) else self._executor(status)
             options = self._options.get(job_id) or JobExecutionOptions.from_settings(status.settings)
             known = await recover(self._repository, lease, status, self._artifacts)
@@ -335,6 +370,13 @@ class JobManager:
                     sinks=self._sinks,
                 ),
             )
+            # Not left to the run, so that whoever looks from now on sees that the job runs.
+            await self._repository.commit(lease, Batch(job=JobChange(state=JobState.RUNNING)))
+        except (PluginError, SpecError, AttemptError) as error:
+            # Nobody who runs the job could do better.
+            await self._repository.commit(lease, Batch(job=JobChange(state=JobState.FAILED, error=str(error))))
+            await self._release(lease)
+            raise
         except BaseException:
             await self._release(lease)
             raise
@@ -344,15 +386,20 @@ class JobManager:
 
     async def _coordinate(self, run: _Run) -> None:
         keeper = asyncio.create_task(self._keep(run))
+        job_id = run.lease.job_id
         try:
-            await run.execution.run()
+            result = await run.execution.run()
+            if result.state is JobState.COMPLETED:
+                self._options.pop(job_id, None)
         except (JobFailed, JobCancelled) as ended:
-            logger.debug("job %s: %s", run.lease.job_id, ended)
+            logger.debug("job %s: %s", job_id, ended)
         finally:
             keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
-            await self._release(run.lease)
-            del self._runs[run.lease.job_id]
+            try:
+                await asyncio.gather(keeper, return_exceptions=True)
+                await self._release(run.lease)
+            finally:
+                del self._runs[job_id]
 
     async def _keep(self, run: _Run) -> None:
         """Keep the lease, and carry out what other processes ask."""

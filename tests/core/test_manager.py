@@ -442,3 +442,55 @@ async def test_a_stitcher_that_nobody_registered_is_known_before_anything_is_ren
     spec = make_spec(2, merge=Merge(stitcher="ffmpeg", output="film.mp4", options={"bitrate": 3}))
     with pytest.raises(errors.SpecError, match="stitcher 'ffmpeg' has no option 'bitrate'"):
         await JobExecutor(ScriptedWorker()).execute(spec, options(tmp_path))
+
+
+async def test_whoever_looks_after_a_resume_sees_that_the_job_runs(open_manager, make_spec, tmp_path):
+    broken = {0}
+    worker = ScriptedWorker(lambda request: FAILED if request.chunk.id in broken else None, steps=lambda request: 3)
+    mine, theirs = open_manager(worker), open_manager()
+    job = await mine.submit(make_spec(3), options(tmp_path, retries=0))
+    assert (await mine.wait(job)).state is JobState.FAILED
+    broken.clear()
+    assert (await mine.resume(job)).state is JobState.RUNNING
+    assert [status.state async for status in theirs.watch(job)][-1] is JobState.COMPLETED
+
+
+async def test_one_job_that_cannot_be_run_does_not_hold_up_the_others(url, make_spec, tmp_path):
+    def choose(status):
+        if status.id == "bad":
+            raise errors.Misconfigured("there is no worker adapter for it; install one")
+        return JobExecutor(ScriptedWorker())
+
+    async with JobManager(open_repository(url), choose) as manager:
+        for job in ("bad", "good"):
+            await manager.submit(make_spec(2, id=job), options(tmp_path / job), start=False)
+        assert list(await manager.run_pending()) == ["good"]
+        bad = await manager.get("bad")
+        assert (bad.state, bad.error) == (JobState.FAILED, "there is no worker adapter for it; install one")
+
+
+async def test_attempts_that_failed_before_their_coordinator_died_keep_their_rows(
+    open_manager, make_spec, tmp_path, url
+):
+    """All chunks had failed once and waited for their retry, so that no row is other than pending."""
+    from heliostat.contracts.repository import Batch, ChunkChange, JobChange
+    from heliostat.model.status import AttemptStatus
+
+    manager = open_manager(ScriptedWorker())
+    job = await manager.submit(make_spec(1), options(tmp_path), start=False)
+    async with open_repository(url) as repository:
+        lease = await repository.acquire(job, "me", 60.0)
+        failed = AttemptStatus(index=0, number=1, attempt_id="a", state=AttemptState.FAILED, started_at=1.0)
+        await repository.commit(
+            lease,
+            Batch(
+                chunks=[ChunkChange(0, ChunkState.PENDING, 1)],
+                attempts=[failed],
+                job=JobChange(state=JobState.RUNNING),
+            ),
+        )
+        await repository.release(lease)
+        await manager.resume(job)
+        await manager.wait(job)
+        rows = await repository.attempts(job)
+        assert [(row.number, row.state) for row in rows] == [(1, AttemptState.FAILED), (2, AttemptState.SUCCEEDED)]

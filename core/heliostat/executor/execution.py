@@ -13,11 +13,19 @@ import time
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from heliostat.contracts.repository import JobChange
 from heliostat.contracts.worker import ChunkRequest
-from heliostat.errors import AttemptError, HeliostatError, JobCancelled, SpecError, Throttled, WorkerLost
+from heliostat.errors import (
+    AttemptError,
+    HeliostatError,
+    JobCancelled,
+    SpecError,
+    StitchFailed,
+    Throttled,
+    WorkerLost,
+)
 from heliostat.executor import merge
 from heliostat.executor.announcer import Announcer
 from heliostat.executor.attempt import Attempt
@@ -93,11 +101,15 @@ class Execution:
         self._slots: set[asyncio.Task[None]] = set()
         self._slots_changed = asyncio.Event()
         self._merging: asyncio.Task[str | None] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        """The task that runs the job, while the adapter is being opened."""
+        self._complete = False
         self._stopping: JobState | None = None
         self._reason: str | None = None
         self._failure: Failure | None = None
 
         limits = self._worker.limits
+        self._timeout = min((t for t in (options.chunk_timeout, limits.longest_chunk) if t is not None), default=None)
         wanted = options.concurrency or limits.default_concurrency
         self._window = Window(max(1, min(wanted, limits.concurrency or wanted)))
         self._retry = RetryPolicy(options.retries, options.retry_delay)
@@ -106,6 +118,7 @@ class Execution:
         completed_frames = sum(spec.chunks[index].frame_count for index in completed)
         self._meter = FrameMeter(spec.metadata.total_frames, completed_frames, time.monotonic())
         self._persisted_clock = 0.0
+        self._persisted_attempts = self._counters.attempts
         self._observers = Observers(executor.observer_patience, self._observer_failed)
         if options.on_progress is not None:
             self._observers.on_progress(options.on_progress, len(completed), self._total)
@@ -122,7 +135,7 @@ class Execution:
 
     def pause(self, *, now: bool = False) -> None:
         """Dispatch nothing more; let running attempts finish, and a join too, or end them `now`."""
-        if now or self._merging is None:
+        if not self._complete and (now or self._merging is None):
             self._stop(JobState.PAUSED, None)
         if now:
             self._end_running()
@@ -149,25 +162,33 @@ class Execution:
         interrupted: asyncio.CancelledError | None = None
         output: str | None = None
         try:
-            self._ledger.change_job(JobChange(state=JobState.RUNNING))
             self._announce.job_started(
                 self._spec.name, self._worker.name, self._window.most, self._meter.completed_frames
             )
             try:
+                self._opening = asyncio.current_task()
                 async with self._executor.opened():
+                    self._opening = None
                     await self._run_slots()
                     await self._ledger.drain()
                     if self._should_merge():
                         output = await self._merge()
+                    # From here on there is nothing left that could be paused.
+                    self._complete = self._stopping is None and self._ledger.accepted == self._total
             except asyncio.CancelledError as cancelled:
-                self.cancel(_INTERRUPTED)
-                interrupted = cancelled
+                if self._opening is not None and self._stopping is not None:  # by `_stop`
+                    self._opening.uncancel()
+                else:
+                    self.cancel(_INTERRUPTED)
+                    interrupted = cancelled
             except Exception as error:
                 if self._ledger.failure is not None:
                     raise
                 self._failure = Failure.of_job(error)
                 if not isinstance(error, HeliostatError):
                     logger.exception("job %s", self.job_id)
+            finally:
+                self._opening = None
             return await self._finish(began, output)
         except JobCancelled:
             if interrupted is not None:
@@ -292,7 +313,7 @@ class Execution:
                 attempt_id=attempt.id,
                 command=split_command(command) if isinstance(command, str) else list(command),
                 env=self._env,
-                timeout=self._options.chunk_timeout,
+                timeout=self._timeout,
                 job_dir=str(self._job_dir),
                 artifacts=None if self._artifacts is None else self._artifacts.url,
                 progress=self._spec.progress,
@@ -329,16 +350,18 @@ class Execution:
             self._failed(attempt, attempt.stop_cause, self._stop_sentence(attempt))
         elif isinstance(error, AttemptError):
             retry_after = error.retry_after if isinstance(error, Throttled) else None
-            self._failed(attempt, error.cause, str(error) or error.cause, None, error.stderr_tail, retry_after)
-        elif not isinstance(result, ChunkResult):
-            what = f"the {self._worker.name} adapter returned {type(result).__name__} instead of a ChunkResult"
+            message = str(error) or error.cause.value
+            self._failed(attempt, _unasked(error.cause), message, None, error.stderr_tail, retry_after)
+        elif not _is_result(result):
+            what = f"the {self._worker.name} adapter returned {type(result).__name__} instead of a valid ChunkResult"
             self._failed(attempt, Cause.WORKER_LOST, what)
         elif result.attempt_id is not None and result.attempt_id != attempt.id:
             self._counters.stale_results += 1
             self._failed(attempt, Cause.WORKER_LOST, "the worker answered with another attempt's result")
         elif result.exit_code != 0:
             message = result.message or f"exit status {result.exit_code}"
-            self._failed(attempt, result.cause or Cause.COMMAND_FAILED, message, result, result.stderr_tail)
+            cause = _unasked(result.cause or Cause.COMMAND_FAILED)
+            self._failed(attempt, cause, message, result, result.stderr_tail)
         else:
             self._succeeded(attempt, result)
 
@@ -405,12 +428,14 @@ class Execution:
             self._stopping = state
             self._reason = reason
         self._queue.close()
+        if self._opening is not None and not self._opening.cancelling():
+            self._opening.cancel()
 
     def _end_running(self) -> None:
         for attempt in list(self._running.values()):
             attempt.stop(Cause.CANCELLED)
-        if self._merging is not None:
-            self._merging.cancel()
+        if self._merging is not None and not self._merging.cancelling():
+            self._merging.cancel()  # once: a second time would cut its cleaning up short
 
     def _halt(self) -> None:
         """The ledger has stopped."""
@@ -420,6 +445,7 @@ class Execution:
     def _abandon(self, attempt: Attempt) -> None:
         """The adapter does not end an attempt that was stopped: go on without it. What it yet returns is stale."""
         attempt.abandoned = attempt.ended = True
+        self._logs.close(attempt.index, attempt.number)
         del self._running[attempt.index]
         self._slots.discard(attempt.slot)
         cause = attempt.stop_cause or Cause.WORKER_LOST
@@ -429,7 +455,7 @@ class Execution:
     def _stop_sentence(self, attempt: Attempt) -> str:
         match attempt.stop_cause:
             case Cause.TIMED_OUT:
-                return f"took longer than the chunk timeout of {self._options.chunk_timeout:g} s"
+                return f"took longer than the chunk timeout of {self._timeout:g} s"
             case Cause.STALLED:
                 return f"finished no frame for {self._options.stall_timeout:g} s"
             case _:
@@ -450,7 +476,7 @@ class Execution:
                 self._announce.progressed(self._meter.snapshot(self._running_frames(), now), len(self._running))
 
     def _look_after(self, attempt: Attempt, now: float) -> None:
-        timeout, stall = self._options.chunk_timeout, self._options.stall_timeout
+        timeout, stall = self._timeout, self._options.stall_timeout
         if attempt.stop_cause is not None:
             if now - attempt.stopped_clock > STOP_PATIENCE:
                 self._abandon(attempt)
@@ -468,7 +494,8 @@ class Execution:
         for attempt in moved:
             attempt.persisted = attempt.frames
             self._ledger.update(attempt)
-        if moved:
+        if moved or self._counters.attempts != self._persisted_attempts:
+            self._persisted_attempts = self._counters.attempts
             frames = self._meter.snapshot(self._running_frames(), now).frames_done
             self._ledger.change_job(JobChange(metrics=self._counters.metrics(frames)))
 
@@ -495,15 +522,24 @@ class Execution:
     async def _merge(self) -> str | None:
         """Returns the film's path where the specification tells it. Raises StitchFailed."""
         self._announce.merge_started(merge.how(self._spec) or "")
-        self._merging = asyncio.create_task(self._join())
+        joining = self._merging = asyncio.create_task(self._join())
         try:
-            await asyncio.wait([self._merging])
+            await self._joined(joining)
+        except asyncio.CancelledError:
+            self._end_running()
+            await self._joined(joining)
+            raise
         finally:
-            if not self._merging.done():
-                self._merging.cancel()
-                await asyncio.wait([self._merging], timeout=STOP_PATIENCE)
-            joined, self._merging = self._merging, None
-        return None if joined.cancelled() else joined.result()
+            self._merging = None
+        if not joining.done():
+            raise StitchFailed("the join was stopped, and did not end")
+        return None if joining.cancelled() else joining.result()
+
+    async def _joined(self, joining: asyncio.Task[str | None]) -> None:
+        """Wait for the join; once it is cancelled, no longer than STOP_PATIENCE."""
+        while not joining.done() and not joining.cancelling():
+            await asyncio.wait([joining], timeout=TICK)
+        await asyncio.wait([joining], timeout=STOP_PATIENCE)
 
     async def _join(self) -> str | None:
         if self._spec.merge is not None:
@@ -515,10 +551,23 @@ class Execution:
         chunk = merge.command_chunk(self._spec)
         report = Attempt(self._total, chunk, 1, f"{self._nonce}-merge", slot, self._logs)
         try:
-            await merge.run_merge_command(chunk, self.job_id, self._job_dir, worker, report, self._env)
+            await merge.run_merge_command(chunk, self.job_id, report.id, self._job_dir, worker, report, self._env)
         finally:
             self._logs.close(report.index, report.number)
         return None
+
+
+def _unasked(cause: Cause) -> Cause:
+    """A worker that says it was cancelled, though nobody here did that, was ended by somebody else: a preemption."""
+    return Cause.WORKER_LOST if cause is Cause.CANCELLED else cause
+
+
+def _is_result(result: object) -> TypeGuard[ChunkResult]:
+    return (
+        isinstance(result, ChunkResult)
+        and isinstance(result.exit_code, int)
+        and isinstance(result.duration, int | float)
+    )
 
 
 def chunk_indexes(spec: JobSpec, ids: Collection[int | str]) -> set[int]:

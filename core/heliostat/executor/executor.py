@@ -7,7 +7,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from heliostat.executor.execution import Execution
 from heliostat.executor.observers import OBSERVER_PATIENCE
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from heliostat.model.spec import JobSpec
 
 __all__ = ["JobExecutor", "JobResult"]
+
+CLOSE_PATIENCE: Final = 30.0
+"""Seconds that an adapter may take to close."""
 
 logger = logging.getLogger("heliostat")
 
@@ -44,8 +47,9 @@ class JobExecutor:
         self.merge_worker = merge_worker
         self.observer_patience = observer_patience
         self._users = 0
-        self._opening = asyncio.Lock()
-        self._open = AsyncExitStack()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = asyncio.Lock()
+        self._open: AsyncExitStack | None = None
 
     async def execute(self, spec: JobSpec, options: JobExecutionOptions | None = None) -> JobResult:
         """Run a job to its end, without a repository: what is committed is gone with the process.
@@ -66,10 +70,12 @@ class JobExecutor:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """The adapters are open within; the first job opens them, the last one closes them."""
-        if self._users == 0 and not self._opening.locked():
-            self._opening = asyncio.Lock()  # a lock belongs to one event loop, an executor may see several
-        async with self._opening:
-            if self._users == 0:
+        if self._loop is not asyncio.get_running_loop():
+            # A lock belongs to one event loop, an executor may see several.
+            self._loop, self._lock = asyncio.get_running_loop(), asyncio.Lock()
+        lock = self._lock
+        async with lock:
+            if self._open is None:
                 async with AsyncExitStack() as stack:
                     await stack.enter_async_context(self.worker)
                     if self.merge_worker is not None:
@@ -79,10 +85,17 @@ class JobExecutor:
         try:
             yield
         finally:
-            async with self._opening:
-                self._users -= 1
-                if self._users == 0:
-                    try:
-                        await self._open.aclose()
-                    except Exception:  # every result is home by now
-                        logger.warning("the %s adapter did not close", self.worker.name, exc_info=True)
+            self._users -= 1
+            if self._users == 0:
+                async with lock:
+                    if self._users == 0 and self._open is not None:
+                        resources, self._open = self._open, None
+                        await self._close(resources)
+
+    async def _close(self, resources: AsyncExitStack) -> None:
+        """Every result is home by now, so that nothing that goes wrong here is the jobs' business."""
+        try:
+            async with asyncio.timeout(CLOSE_PATIENCE):
+                await resources.aclose()
+        except Exception:
+            logger.warning("the %s adapter did not close", self.worker.name, exc_info=True)

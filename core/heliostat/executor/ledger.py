@@ -106,6 +106,8 @@ class Ledger:
                 batch, events, accepted = self._take()
                 if batch.chunks or batch.attempts or batch.job is not None:
                     await self._write(batch)
+                if self.failure is not None:  # the job was taken over meanwhile
+                    return
                 self.committed = accepted
                 self._observers.advance(accepted)
                 for event in events:

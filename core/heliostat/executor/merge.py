@@ -57,7 +57,13 @@ def command_chunk(spec: JobSpec) -> Chunk:
 
 
 async def run_merge_command(
-    chunk: Chunk, job_id: str, job_dir: Path, worker: WorkerAdapter, report: ChunkReport, env: Mapping[str, str]
+    chunk: Chunk,
+    job_id: str,
+    attempt_id: str,
+    job_dir: Path,
+    worker: WorkerAdapter,
+    report: ChunkReport,
+    env: Mapping[str, str],
 ) -> None:
     """Run what `command_chunk` gave. Raises StitchFailed."""
     assert isinstance(chunk.command, str)
@@ -65,7 +71,7 @@ async def run_merge_command(
         job_id=job_id,
         chunk=chunk,
         attempt=1,
-        attempt_id=f"{job_id}-merge",
+        attempt_id=attempt_id,
         command=split_command(chunk.command),
         env=dict(env),
         job_dir=str(job_dir),

@@ -23,6 +23,7 @@ OBSERVER_PATIENCE = 10.0
 """Seconds that one call may take once the job is over, before its observer is given up on."""
 
 _SHED_ABOVE = 1000
+_CALLS_WITHOUT_YIELD = 32
 
 logger = logging.getLogger("heliostat")
 
@@ -118,6 +119,7 @@ class Observer:
 
     async def close(self, patience: float) -> None:
         """Wait until every call has returned; give up when a single one takes longer than `patience` seconds."""
+        self.wake()  # should its task have been cancelled with calls left to make
         while not self._idle.is_set() and not self._abandoned:
             since = self._busy_since
             waited = 0.0 if since is None else time.monotonic() - since
@@ -135,19 +137,27 @@ class Observer:
         self._work.set()
 
     async def _deliver(self) -> None:
-        while not self._abandoned and (arguments := self._calls.take()) is not None:
-            self._busy_since = time.monotonic()
-            try:
-                await self._function(*arguments)
-            except asyncio.CancelledError as error:
-                if self._abandoned or (task := asyncio.current_task()) is None or task.cancelling():
-                    raise
-                self._report(_describe(error))
-            except Exception as error:
-                self._report(_describe(error))
-            finally:
-                self._busy_since = None
-        self._idle.set()
+        made = 0
+        try:
+            while not self._abandoned and (arguments := self._calls.take()) is not None:
+                self._busy_since = time.monotonic()
+                try:
+                    await self._function(*arguments)
+                except asyncio.CancelledError as error:
+                    if self._abandoned:
+                        raise
+                    self._report(_describe(error))
+                    if (task := asyncio.current_task()) is not None and task.cancelling():
+                        raise
+                except Exception as error:
+                    self._report(_describe(error))
+                finally:
+                    self._busy_since = None
+                made += 1
+                if made % _CALLS_WITHOUT_YIELD == 0:  # a callback that never waits must not stop the event loop
+                    await asyncio.sleep(0)
+        finally:
+            self._idle.set()
 
     def _deliver_on_thread(self) -> None:
         while not self._abandoned and not self._closing:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from heliostat.contracts.repository import Batch, ChunkChange
 from heliostat.executor.merge import output_key
 from heliostat.model.cause import Cause
-from heliostat.model.status import AttemptState, AttemptStatus, ChunkState
+from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +37,7 @@ async def recover(repository: JobRepository, lease: Lease, status: JobStatus, ar
 
     Attempts whose coordinator died are closed; committed chunks whose output is gone or has another size are withdrawn.
     """
-    counts = await repository.count(status.id)
-    if counts[ChunkState.PENDING] == status.total_chunks and not status.metrics.attempts:
+    if status.state is JobState.PENDING:  # it has never run
         return Known()
     running = await repository.chunks(status.id, state=ChunkState.RUNNING)
     dead = await repository.attempts(status.id, state=AttemptState.RUNNING)

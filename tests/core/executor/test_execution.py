@@ -158,7 +158,10 @@ async def test_throttling_lowers_concurrency_and_success_raises_it_again(make_sp
     [
         (RuntimeError("odd"), "raised RuntimeError: odd"),
         (asyncio.CancelledError(), "raised CancelledError, though nobody cancelled it"),
-        ("garbage", "returned str instead of a ChunkResult"),
+        ("garbage", "returned str instead of a valid ChunkResult"),
+        (ChunkResult(exit_code=0, duration=None), "returned ChunkResult instead of a valid ChunkResult"),
+        (ChunkResult(exit_code=143, duration=0.0, cause=Cause.CANCELLED, message="SIGTERM"), "SIGTERM"),
+        (errors.AttemptCancelled("preempted"), "preempted"),
         (ChunkResult(exit_code=0, duration=0.0, attempt_id="another"), "another attempt's result"),
     ],
 )
@@ -170,7 +173,7 @@ async def test_an_adapter_that_misbehaves_counts_as_a_lost_worker(make_spec: Mak
     [failed] = [event for event in seen if isinstance(event, events.AttemptFailed)]
     assert failed.cause is Cause.WORKER_LOST
     assert said in failed.message
-    assert result.metrics.stale_results == (isinstance(outcome, ChunkResult))
+    assert result.metrics.stale_results == (getattr(outcome, "attempt_id", None) is not None)
 
 
 async def test_chunks_that_are_completed_are_neither_run_nor_reported(make_spec: MakeSpec):
@@ -392,3 +395,85 @@ async def test_no_join_when_the_options_say_so(make_spec: MakeSpec):
     result = await JobExecutor(worker).execute(make_spec(3, merge_command="join"), options(merge=False))
     assert len(worker.started) == 3
     assert result.state is JobState.COMPLETED
+
+
+async def test_a_callback_that_cancels_its_own_task_does_not_hold_up_the_end(make_spec: MakeSpec):
+    calls: list[int] = []
+
+    async def on_progress(completed: int, total: int) -> None:
+        calls.append(completed)
+        if completed == 2:
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+
+    worker = ScriptedWorker(steps=lambda request: 5)
+    result = await JobExecutor(worker).execute(make_spec(6), options(on_progress=on_progress))
+    assert result.state is JobState.COMPLETED
+    assert calls == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_join_that_does_not_end_when_it_is_cancelled_is_left_behind(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(execution, "STOP_PATIENCE", 0.2)
+    joining, release = asyncio.Event(), asyncio.Event()
+
+    class Deaf(ScriptedWorker):
+        async def run(self, request, report):
+            joining.set()
+            while not release.is_set():
+                try:
+                    await release.wait()
+                except asyncio.CancelledError:
+                    continue
+
+    executor = JobExecutor(ScriptedWorker(), merge_worker=Deaf())
+    run = execution.Execution(executor, make_spec(2, merge_command="join"), options(), job_id="j")
+    task = asyncio.create_task(run.run())
+    await joining.wait()
+    run.cancel()
+    with pytest.raises(errors.JobCancelled):
+        await asyncio.wait_for(task, 20)
+    release.set()
+
+
+async def test_an_adapter_that_hangs_while_it_opens_can_be_cancelled(make_spec: MakeSpec):
+    opening = asyncio.Event()
+
+    class Hanging(ScriptedWorker):
+        async def __aenter__(self):
+            opening.set()
+            await asyncio.Event().wait()
+
+    run = execution.Execution(JobExecutor(Hanging()), make_spec(2), options(), job_id="j")
+    task = asyncio.create_task(run.run())
+    await opening.wait()
+    run.cancel()
+    with pytest.raises(errors.JobCancelled):
+        await asyncio.wait_for(task, 20)
+
+
+async def test_jobs_that_come_and_go_open_and_close_the_adapter_in_turn(make_spec: MakeSpec):
+    class Counted(ScriptedWorker):
+        open = most = 0
+
+        async def __aenter__(self):
+            await asyncio.sleep(0)
+            self.open += 1
+            self.most = max(self.most, self.open)
+            return self
+
+        async def __aexit__(self, *args):
+            await asyncio.sleep(0)
+            self.open -= 1
+
+    worker = Counted(steps=lambda request: request.chunk.start_frame % 3)
+    executor = JobExecutor(worker)
+
+    async def one(turns: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await executor.execute(make_spec(2), options())
+
+    await asyncio.gather(*(one(turns) for turns in range(60)))
+    assert (worker.open, worker.most) == (0, 1)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from heliostat import errors, open_repository
-from heliostat.builtin.sql import reader, schema
+from heliostat.builtin.sql import reader, schema, tables
 from heliostat.contracts.repository import Batch
 from heliostat.model.status import AttemptState, ChunkState
 from heliostat.testing.repository import JobRepositoryContract, attempt_of, job_of, succeeded
@@ -92,6 +92,32 @@ async def test_a_commit_waits_for_a_lock_and_readers_do_not(path: Path, monkeypa
         locker.close()
         await committing
         assert (await repository.get("job")).completed_chunks == 1
+
+
+async def test_somebody_who_reads_for_long_holds_up_no_commit(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("heliostat.builtin.sql.sqlite.BUSY_TIMEOUT", 0.1)
+    async with open_repository(f"sqlite:///{path}") as repository:
+        await repository.create(job_of(2))
+        lease = await repository.acquire("job", "me", 60.0)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN")
+        before = other.execute("SELECT * FROM heliostat_chunk").fetchall()
+        await repository.commit(lease, Batch(chunks=[succeeded(0, 1)]))
+        assert other.execute("SELECT * FROM heliostat_chunk").fetchall() == before
+        other.close()
+
+
+async def test_a_deleted_job_leaves_no_rows(path: Path):
+    async with open_repository(f"sqlite:///{path}") as repository:
+        await repository.create(job_of(2))
+        lease = await repository.acquire("job", "me", 60.0)
+        await repository.commit(lease, Batch(chunks=[succeeded(0, 1)], attempts=[attempt_of(0)]))
+        await repository.release(lease)
+        await repository.delete("job")
+    connection = sqlite3.connect(path)
+    for table in tables.job, tables.spec, tables.chunk, tables.attempt:
+        assert connection.execute(f"SELECT count(*) FROM {table.name}").fetchone() == (0,)
+    connection.close()
 
 
 async def test_missing_directories_are_made_and_one_that_cannot_be_is_named(tmp_path: Path):
