@@ -87,6 +87,8 @@ class Execution:
         self._options = options
         self._artifacts = artifacts
         self._job_dir = Path(options.job_dir or ".").resolve()
+        self._job_dir_name = str(self._job_dir)
+        self._artifacts_url = None if artifacts is None else artifacts.url
         self._env = {**spec.env, **options.env}
         self._total = len(spec.chunks)
         self._numbers = dict(attempts or {})
@@ -314,8 +316,8 @@ class Execution:
                 command=split_command(command) if isinstance(command, str) else list(command),
                 env=self._env,
                 timeout=self._timeout,
-                job_dir=str(self._job_dir),
-                artifacts=None if self._artifacts is None else self._artifacts.url,
+                job_dir=self._job_dir_name,
+                artifacts=self._artifacts_url,
                 progress=self._spec.progress,
             )
             result = await self._worker.run(request, attempt)

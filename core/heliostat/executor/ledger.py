@@ -50,6 +50,8 @@ class Ledger:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
+        self._is_quiet = True
+        """Nothing was recorded since the last batch was taken."""
 
     def begin(self, attempt: Attempt) -> None:
         """An attempt runs. Its row is written if it still does when the batch is."""
@@ -103,6 +105,7 @@ class Ledger:
             while self.failure is None:
                 await self._wake.wait()
                 self._wake.clear()
+                self._is_quiet = True
                 batch, events, accepted = self._take()
                 if batch.chunks or batch.attempts or batch.job is not None:
                     await self._write(batch)
@@ -112,7 +115,7 @@ class Ledger:
                 self._observers.advance(accepted)
                 for event in events:
                     self._observers.tell(event)
-                if not self._wake.is_set():
+                if self._is_quiet:
                     self._settled.set()
         except Exception as error:
             self.stop(error)
@@ -130,7 +133,8 @@ class Ledger:
             self._on_failure()
 
     def _stir(self) -> None:
-        if self.failure is None:
+        if self._is_quiet and self.failure is None:
+            self._is_quiet = False
             self._settled.clear()
             self._wake.set()
 
