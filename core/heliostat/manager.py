@@ -199,6 +199,11 @@ class JobManager:
             await self._start(job_id, await self._acquire(job_id))
         return job_id
 
+    async def start(self, job_id: str) -> JobStatus:
+        """Run a pending job. Raises WrongState when it no longer is one, and LeaseHeld when somebody runs it."""
+        await self._open()
+        return await self._continue(job_id, None, wanted=JobState.PENDING)
+
     async def resume(self, job_id: str, options: JobExecutionOptions | None = None) -> JobStatus:
         """Run what is missing of a job that is pending, paused, failed, cancelled or orphaned.
 
@@ -261,7 +266,7 @@ class JobManager:
                 job_id = waiting[0].id
                 tried.add(job_id)
                 try:
-                    await self._continue(job_id, None, wanted=JobState.PENDING)
+                    await self.start(job_id)
                     ran.append(job_id)
                     await self.wait(job_id)
                 except (LeaseHeld, WrongState, JobNotFound):

@@ -12,7 +12,7 @@ from heliostat.cli.database import open_jobs
 from heliostat.cli.interrupts import Interrupts
 from heliostat.cli.plugin_use import executors
 from heliostat.cli.reporting import tell_end
-from heliostat.errors import HeliostatError, LeaseHeld, WrongState
+from heliostat.errors import HeliostatError, JobNotFound, LeaseHeld, WrongState
 from heliostat.model.status import JobState
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ class _Queue:
     async def _run(self, job_id: str) -> None:
         self._interrupts.job_ids.add(job_id)
         try:
-            await self._jobs.manager.resume(job_id)
+            await self._jobs.manager.start(job_id)
             if self._interrupts.came.is_set():
                 await self._jobs.manager.pause(job_id)
             status = await self._jobs.manager.wait(job_id)
             await tell_end(self._jobs.repository, status, self._db)
             self.ended.add(exit_status.of_job(status.state))
-        except (LeaseHeld, WrongState):
-            return  # somebody else runs it, or has done so
+        except (LeaseHeld, WrongState, JobNotFound):
+            return  # somebody else was quicker
         except HeliostatError as error:  # such as a worker adapter that is not installed here
             faults.tell(error)
             self.ended.add(exit_status.FAILED)

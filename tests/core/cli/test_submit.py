@@ -58,7 +58,7 @@ def test_a_job_that_fails_does_not_hold_up_the_others(heliostat: Heliostat, job_
     assert "heliostat: error: chunk " in done.err
 
 
-def test_a_job_for_an_adapter_that_is_not_here_is_left_to_others(
+def test_a_job_for_an_adapter_that_is_not_here_fails_and_holds_up_no_other(
     heliostat: Heliostat, job_file: JobFile, tmp_path: Path
 ) -> None:
     import asyncio
@@ -75,7 +75,7 @@ def test_a_job_for_an_adapter_that_is_not_here_is_left_to_others(
     done = heliostat("run-pending", "--progress", "none")
     assert done.status == 1
     assert "no worker adapter is called 'moon'" in done.err
-    assert sorted(states(heliostat).values()) == ["completed", "pending"]
+    assert sorted(states(heliostat).values()) == ["completed", "failed"]
 
 
 def test_without_pending_jobs_there_is_nothing_to_do(heliostat: Heliostat) -> None:
