@@ -288,6 +288,7 @@ class Execution:
             since_yield += 1
             if since_yield >= _CHUNKS_WITHOUT_YIELD:  # an adapter that never waits must not starve the ledger
                 since_yield = 0
+                self._ledger.make_way()
                 await asyncio.sleep(0)
 
     def _begin(self, index: int, slot: asyncio.Task[None]) -> Attempt:

@@ -25,6 +25,7 @@ Commit = Callable[[Batch], Awaitable[None]]
 REPOSITORY_PATIENCE: Final = 60.0
 """Seconds that the ledger goes on trying while the repository is locked, full or unreachable."""
 _LONGEST_PAUSE = 1.0
+_WAY = 1e-6
 
 
 async def commit_nowhere(batch: Batch) -> None:
@@ -50,6 +51,7 @@ class Ledger:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
+        self._writing = False
         self._is_quiet = True
         """Nothing was recorded since the last batch was taken."""
 
@@ -92,6 +94,15 @@ class Ledger:
         self._events.append(event)
         self._stir()
 
+    def make_way(self) -> None:
+        """Let the thread that writes for the repository have the interpreter lock, if there is one that wants it.
+
+        An event loop that is never idle would keep it for 5 ms (`sys.getswitchinterval`) each time that thread asks,
+        and a commit asks often: a fast job would be over before its first batch is.
+        """
+        if self._writing:
+            time.sleep(_WAY)
+
     async def drain(self) -> None:
         """Wait until all that was recorded is committed and the observers have it in their queues. Raises what stopped
         the ledger."""
@@ -108,7 +119,9 @@ class Ledger:
                 self._is_quiet = True
                 batch, events, accepted = self._take()
                 if batch.chunks or batch.attempts or batch.job is not None:
+                    self._writing = True
                     await self._write(batch)
+                    self._writing = False
                 if self.failure is not None:  # the job was taken over meanwhile
                     return
                 self.committed = accepted
