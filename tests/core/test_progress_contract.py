@@ -71,14 +71,14 @@ class Callback:
         self.behind: list[tuple[int, int]] = []
         self.overlapped = False
         self.release = threading.Event()
-        self._inside = 0
+        self.inside = 0
         self._kind = kind
         self._manager = manager
         self.function: Any = self.coroutine if kind.startswith("coroutine") else self.plain
 
     def _enter(self, completed: int, total: int) -> None:
-        self._inside += 1
-        self.overlapped = self.overlapped or self._inside != 1
+        self.inside += 1
+        self.overlapped = self.overlapped or self.inside != 1
         self.calls.append((completed, total))
 
     def plain(self, completed: int, total: int) -> None:
@@ -91,7 +91,7 @@ class Callback:
             if self._kind == "raises":
                 raise RuntimeError("from a callback")
         finally:
-            self._inside -= 1
+            self.inside -= 1
 
     async def coroutine(self, completed: int, total: int) -> None:
         self._enter(completed, total)
@@ -106,7 +106,7 @@ class Callback:
             if self._kind == "coroutine raises":
                 raise RuntimeError("from a callback")
         finally:
-            self._inside -= 1
+            self.inside -= 1
 
     @property
     def hangs(self) -> bool:
@@ -166,6 +166,8 @@ async def check(url: str, plan: dict[str, Any], job_dir: Path) -> None:
                     break
                 if callback.hangs:  # the next run gets a callback that may hang at its own second call
                     callback.release.set()
+                    while callback.inside:  # the call that was given up on may take a moment to notice
+                        await asyncio.sleep(0.001)
                     told_before, callback.calls = committed, []
                     callback.release = threading.Event()
                 worker.started.clear()

@@ -88,7 +88,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, "PYTHONFAULTHANDLER": "1", **(env or {})},
             start_new_session=True,
         )
         self.pid = self._process.pid
@@ -101,11 +101,22 @@ class Program:
         with suppress(ProcessLookupError):
             self._process.kill()
 
+    def last_words(self) -> str:
+        """End it; what it said, and where each of its threads was."""
+        self._abort()
+        done = self.end()
+        return f"{self._process.args!r}: {done.status}\n{done.err}"
+
+    def _abort(self) -> None:
+        """With Python's fault handler, this prints the stack of every thread."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGABRT)
+
     def says(self, text: str) -> str:
         """Wait for a line on stderr that contains `text`; returns all lines up to it."""
         assert self._process.stderr is not None
         said = ""
-        deadline = threading.Timer(PATIENCE, self.kill)
+        deadline = threading.Timer(PATIENCE, self._abort)
         deadline.start()
         try:
             for line in self._process.stderr:
@@ -133,17 +144,24 @@ class Program:
 
 
 @pytest.fixture
-def program() -> Iterator[Callable[..., Program]]:
+def programs() -> Iterator[list[Program]]:
+    """Those that the test started; none outlives it."""
     started: list[Program] = []
-
-    def start(*args: object, env: dict[str, str] | None = None) -> Program:
-        started.append(Program(*args, env=env))
-        return started[-1]
-
-    yield start
+    yield started
     for program in started:
         program.kill()
         program.end()
+
+
+@pytest.fixture
+def program(programs: list[Program]) -> Callable[..., Program]:
+    """`program("render", …)` starts `heliostat` as a process."""
+
+    def start(*args: object, env: dict[str, str] | None = None) -> Program:
+        programs.append(Program(*args, env=env))
+        return programs[-1]
+
+    return start
 
 
 @pytest.fixture
@@ -166,13 +184,14 @@ def job_file(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def until() -> Callable[[Callable[[], object]], None]:
-    """Waits for a condition, with a deadline."""
+def until(programs: list[Program]) -> Callable[[Callable[[], object]], None]:
+    """Waits for a condition, with a deadline; when that is missed, tells what the programs were doing."""
 
     def wait(condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + PATIENCE
         while not condition():
-            assert time.monotonic() < deadline, "waited too long"
+            if time.monotonic() > deadline:
+                pytest.fail("\n".join(["waited too long", *(program.last_words() for program in programs)]))
             time.sleep(0.02)
 
     return wait

@@ -182,7 +182,8 @@ def test_what_is_no_url_is_refused(url: str):
 async def test_a_job_runs_and_another_process_pauses_and_resumes_it(url: str, make_spec, tmp_path: Path):
     calls: list[int] = []
     options = JobExecutionOptions(job_dir=tmp_path, on_progress=lambda done, total: calls.append(done))
-    worker = ScriptedWorker(steps=lambda request: 20)
+    turns = 20_000  # of the event loop for each chunk: so many that no run gets far before it is paused
+    worker = ScriptedWorker(steps=lambda request: turns)
     async with (
         JobManager(open_repository(url), JobExecutor(worker)) as mine,
         JobManager(open_repository(url)) as theirs,
@@ -193,6 +194,7 @@ async def test_a_job_runs_and_another_process_pauses_and_resumes_it(url: str, ma
         await theirs.pause(job)
         assert (await theirs.wait(job)).state is JobState.PAUSED
         assert 0 < len(calls) < 5000
+        turns = 20
         await mine.resume(job)
         assert (await mine.wait(job)).state is JobState.COMPLETED
     assert calls == list(range(1, 5001))
