@@ -524,6 +524,7 @@ class Execution:
 
     async def _merge(self) -> str | None:
         """Returns the film's path where the specification tells it. Raises StitchFailed."""
+        self._announce.progressed(self._meter.snapshot(0.0, time.monotonic()), 0)
         self._announce.merge_started(merge.how(self._spec) or "")
         joining = self._merging = asyncio.create_task(self._join())
         try:
