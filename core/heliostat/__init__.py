@@ -5,20 +5,35 @@ The names below are the public ones. Each is imported when it is first asked for
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from heliostat.lazy import import_on_demand
 
 if TYPE_CHECKING:
     from heliostat.contracts.artifacts import Artifact, ArtifactStore
     from heliostat.contracts.progress import ProgressSink
-    from heliostat.contracts.repository import JobRepository
+    from heliostat.contracts.repository import Batch, ChunkChange, JobChange, JobRepository, Lease
     from heliostat.contracts.stitcher import Stitcher, StitchRequest
     from heliostat.contracts.worker import ChunkReport, ChunkRequest, WorkerAdapter, WorkerLimits
     from heliostat.executor.executor import JobExecutor, JobResult
     from heliostat.executor.options import JobExecutionOptions
-    from heliostat.hookspecs import hookimpl
+    from heliostat.hookspecs import Register, hookimpl
     from heliostat.manager import JobManager
     from heliostat.model.cause import Cause
+    from heliostat.model.events import (
+        AttemptFailed,
+        ChunkFailed,
+        ChunkProgressed,
+        ChunkStarted,
+        ChunkSucceeded,
+        ConcurrencyChanged,
+        Event,
+        JobEnded,
+        JobStarted,
+        MergeStarted,
+        ObserverFailed,
+        Progressed,
+    )
     from heliostat.model.result import ChunkResult, Output, Usage
     from heliostat.model.spec import Chunk, JobSpec, Merge, Metadata
     from heliostat.model.status import (
@@ -30,6 +45,7 @@ if TYPE_CHECKING:
         JobSettings,
         JobState,
         JobStatus,
+        Wish,
         WorkerChoice,
     )
     from heliostat.planning.load import load_spec
@@ -38,15 +54,26 @@ if TYPE_CHECKING:
 _WHERE = {
     "Artifact": "contracts.artifacts",
     "ArtifactStore": "contracts.artifacts",
+    "AttemptFailed": "model.events",
     "AttemptState": "model.status",
     "AttemptStatus": "model.status",
+    "Batch": "contracts.repository",
     "Cause": "model.cause",
     "Chunk": "model.spec",
+    "ChunkChange": "contracts.repository",
+    "ChunkFailed": "model.events",
+    "ChunkProgressed": "model.events",
     "ChunkReport": "contracts.worker",
     "ChunkRequest": "contracts.worker",
     "ChunkResult": "model.result",
+    "ChunkStarted": "model.events",
     "ChunkState": "model.status",
     "ChunkStatus": "model.status",
+    "ChunkSucceeded": "model.events",
+    "ConcurrencyChanged": "model.events",
+    "Event": "model.events",
+    "JobChange": "contracts.repository",
+    "JobEnded": "model.events",
     "JobExecutionOptions": "executor.options",
     "JobExecutor": "executor.executor",
     "JobManager": "manager",
@@ -55,15 +82,22 @@ _WHERE = {
     "JobResult": "executor.executor",
     "JobSettings": "model.status",
     "JobSpec": "model.spec",
+    "JobStarted": "model.events",
     "JobState": "model.status",
     "JobStatus": "model.status",
+    "Lease": "contracts.repository",
     "Merge": "model.spec",
+    "MergeStarted": "model.events",
     "Metadata": "model.spec",
+    "ObserverFailed": "model.events",
     "Output": "model.result",
     "ProgressSink": "contracts.progress",
+    "Progressed": "model.events",
+    "Register": "hookspecs",
     "StitchRequest": "contracts.stitcher",
     "Stitcher": "contracts.stitcher",
     "Usage": "model.result",
+    "Wish": "model.status",
     "WorkerAdapter": "contracts.worker",
     "WorkerChoice": "model.status",
     "WorkerLimits": "contracts.worker",
@@ -79,15 +113,26 @@ _WHERE = {
 __all__ = [
     "Artifact",
     "ArtifactStore",
+    "AttemptFailed",
     "AttemptState",
     "AttemptStatus",
+    "Batch",
     "Cause",
     "Chunk",
+    "ChunkChange",
+    "ChunkFailed",
+    "ChunkProgressed",
     "ChunkReport",
     "ChunkRequest",
     "ChunkResult",
+    "ChunkStarted",
     "ChunkState",
     "ChunkStatus",
+    "ChunkSucceeded",
+    "ConcurrencyChanged",
+    "Event",
+    "JobChange",
+    "JobEnded",
     "JobExecutionOptions",
     "JobExecutor",
     "JobManager",
@@ -96,15 +141,22 @@ __all__ = [
     "JobResult",
     "JobSettings",
     "JobSpec",
+    "JobStarted",
     "JobState",
     "JobStatus",
+    "Lease",
     "Merge",
+    "MergeStarted",
     "Metadata",
+    "ObserverFailed",
     "Output",
     "ProgressSink",
+    "Progressed",
+    "Register",
     "StitchRequest",
     "Stitcher",
     "Usage",
+    "Wish",
     "WorkerAdapter",
     "WorkerChoice",
     "WorkerLimits",
@@ -118,14 +170,12 @@ __all__ = [
     "open_worker",
 ]
 
+_import = import_on_demand(__name__, _WHERE)
+
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("heliostat")
-    if name not in _WHERE:
-        raise AttributeError(f"module 'heliostat' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"heliostat.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
+    return _import(name)

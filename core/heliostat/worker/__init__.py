@@ -1,1 +1,61 @@
-"""The worker runtime: what runs inside a worker, whichever adapter started it."""
+"""The worker runtime: what runs inside a worker, whichever adapter started it.
+
+The names below are the public ones, for adapters that bring the runtime to a worker of their own: `run_chunk` where the
+worker is Python, `python -m heliostat.worker` and the wire format (`encode_request`, `relay`) where it is not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from heliostat.lazy import import_on_demand
+
+if TYPE_CHECKING:
+    from heliostat.worker.runtime import failed_result, run_chunk
+    from heliostat.worker.warden import Warden
+    from heliostat.worker.wire import (
+        FramesMessage,
+        HeartbeatMessage,
+        LogMessage,
+        Message,
+        ResultMessage,
+        decode_message,
+        decode_request,
+        encode_message,
+        encode_request,
+        relay,
+    )
+
+_WHERE = {
+    "FramesMessage": "wire",
+    "HeartbeatMessage": "wire",
+    "LogMessage": "wire",
+    "Message": "wire",
+    "ResultMessage": "wire",
+    "Warden": "warden",
+    "decode_message": "wire",
+    "decode_request": "wire",
+    "encode_message": "wire",
+    "encode_request": "wire",
+    "failed_result": "runtime",
+    "relay": "wire",
+    "run_chunk": "runtime",
+}
+
+__all__ = [
+    "FramesMessage",
+    "HeartbeatMessage",
+    "LogMessage",
+    "Message",
+    "ResultMessage",
+    "Warden",
+    "decode_message",
+    "decode_request",
+    "encode_message",
+    "encode_request",
+    "failed_result",
+    "relay",
+    "run_chunk",
+]
+
+__getattr__ = import_on_demand(__name__, _WHERE)
