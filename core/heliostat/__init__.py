@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from heliostat.lazy import import_on_demand
 
 if TYPE_CHECKING:
-    from heliostat.contracts.artifacts import Artifact, ArtifactStore
+    from heliostat.contracts.artifacts import Artifact, ArtifactStore, output_key
     from heliostat.contracts.progress import ProgressSink
     from heliostat.contracts.repository import Batch, ChunkChange, JobChange, JobRepository, Lease
     from heliostat.contracts.stitcher import Stitcher, StitchRequest
@@ -108,6 +108,7 @@ _WHERE = {
     "open_sink": "plugins",
     "open_stitcher": "plugins",
     "open_worker": "plugins",
+    "output_key": "contracts.artifacts",
 }
 
 __all__ = [
@@ -168,6 +169,7 @@ __all__ = [
     "open_sink",
     "open_stitcher",
     "open_worker",
+    "output_key",
 ]
 
 _import = import_on_demand(__name__, _WHERE)

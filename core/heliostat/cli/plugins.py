@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,8 +18,46 @@ Heliostat's own are always there.
 """
 
 
-def command(as_json: AsJson = False, debug: Debug = False) -> None:
+def command(
+    as_json: AsJson = False,
+    parity: Annotated[
+        bool,
+        typer.Option(
+            "--parity",
+            help="Run the contract suite on worker adapters, and print which points each one shows, does not show or"
+            " fails. Needs heliostat[testing].",
+        ),
+    ] = False,
+    worker: Annotated[
+        str | None, typer.Option("--worker", metavar="NAME", help="With --parity: run this adapter alone.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="With --worker: an option of it; may be repeated."),
+    ] = None,
+    artifacts: Annotated[
+        str | None,
+        typer.Option(
+            "--artifacts",
+            metavar="URL",
+            help="With --worker: an artifact store, when its workers do not share this machine's files.",
+        ),
+    ] = None,
+    record: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--record",
+            metavar="FILE",
+            help="With --parity: run nothing, print what `pytest --heliostat-parity FILE` has kept; may be repeated.",
+        ),
+    ] = None,
+    debug: Debug = False,
+) -> None:
     """List plugins, what each registers, and every option with its type and default."""
+    if parity:
+        from heliostat.cli.parity import report
+
+        raise typer.Exit(report(worker, settings or (), artifacts, record or ()))
     from heliostat.builtin.console.terminal import plain
     from heliostat.cli.printing import print_json
     from heliostat.plugins import registry

@@ -56,3 +56,8 @@ class ArtifactStore(ABC):
     @abstractmethod
     async def delete(self, prefix: str) -> int:
         """Delete all artifacts whose key begins with the prefix; returns how many there were."""
+
+
+def output_key(job_id: str, output_file: str) -> str:
+    """Where a chunk's output, or a file of an output folder, lies in an artifact store."""
+    return f"jobs/{job_id}/{output_file.lstrip('/')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heliostat.contracts.artifacts import output_key
 from heliostat.contracts.stitcher import StitchRequest
 from heliostat.contracts.worker import ChunkRequest
 from heliostat.errors import AttemptError, StitchFailed
@@ -83,8 +84,3 @@ async def run_merge_command(
     if result.exit_code != 0:
         reason = result.message or f"exit status {result.exit_code}"
         raise StitchFailed(f"the merge command failed: {reason}", stderr_tail=result.stderr_tail)
-
-
-def output_key(job_id: str, output_file: str) -> str:
-    """Where a chunk's output lies in an artifact store."""
-    return f"jobs/{job_id}/{output_file.lstrip('/')}"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from heliostat.contracts.artifacts import output_key
 from heliostat.contracts.repository import Batch, ChunkChange
-from heliostat.executor.merge import output_key
 from heliostat.model.cause import Cause
 from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, JobState
 

@@ -64,20 +64,15 @@ def render(records: Iterable[Record]) -> Iterator[str]:
 
 
 def table(records: Iterable[Record]) -> Iterator[str]:
-    """All points, implementation by implementation: one column for each, in lines."""
+    """All points in lines, with one column for each implementation."""
     for kind, group in _by_kind(records).items():
         names = list(dict.fromkeys(point.name for record in group for point in record.points))
-        widths = [max(len(record.subject), len(Verdict.NOT_SHOWN)) for record in group]
-        left = max((len(name) for name in names), default=0)
-        yield "  ".join(
-            [kind.replace("_", " ").ljust(left), *(r.subject.ljust(w) for r, w in zip(group, widths, strict=True))]
-        )
-        for name in names:
-            cells = [
-                next((str(point.verdict) for point in record.points if point.name == name), "-").ljust(width)
-                for record, width in zip(group, widths, strict=True)
-            ]
-            yield "  ".join([name.ljust(left), *cells]).rstrip()
+        verdicts = [{point.name: str(point.verdict) for point in record.points} for record in group]
+        rows = [[kind.replace("_", " "), *(record.subject for record in group)]]
+        rows += [[name, *(column.get(name, "-") for column in verdicts)] for name in names]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         yield ""
 
 
