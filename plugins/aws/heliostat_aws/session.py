@@ -1,0 +1,40 @@
+"""Clients of AWS services. boto3 is imported here, when the first client is opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heliostat.errors import Misconfigured
+from msgspec import Struct
+
+
+class Connection(Struct, frozen=True, kw_only=True):
+    """Where AWS is. What is None comes from boto3's usual places: environment, profile, instance."""
+
+    region: str | None = None
+    profile: str | None = None
+    endpoint_url: str | None = None
+
+
+def open_client(service: str, connection: Connection, **config: Any) -> Any:
+    """A boto3 client; `config` goes to `botocore.config.Config`. Raises Misconfigured."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import NoRegionError, ProfileNotFound
+
+    try:
+        session = boto3.Session(profile_name=connection.profile, region_name=connection.region)
+        if session.get_credentials() is None:
+            raise Misconfigured(
+                "there are no AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in"
+                " with `aws sso login`"
+            )
+        return session.client(service, endpoint_url=connection.endpoint_url, config=Config(**config))
+    except NoRegionError:
+        raise Misconfigured(
+            "no AWS region is chosen; give region=…, or set AWS_REGION or the profile's region"
+        ) from None
+    except ProfileNotFound:
+        raise Misconfigured(
+            f"there is no AWS profile {connection.profile!r}; `aws configure list-profiles` lists those there are"
+        ) from None
