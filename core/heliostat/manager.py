@@ -34,7 +34,7 @@ from heliostat.executor.execution import Execution, chunk_indexes
 from heliostat.executor.executor import JobExecutor
 from heliostat.executor.logs import log_dir
 from heliostat.executor.options import JobExecutionOptions
-from heliostat.executor.recovery import recover
+from heliostat.executor.recovery import Known, recover
 from heliostat.model.status import ChunkState, JobState, JobStatus, Wish
 from heliostat.planning.validate import validate
 from heliostat.plugins import open_stitcher
@@ -355,7 +355,7 @@ class JobManager:
                 raise WrongState(f"job {job_id} is {status.state}, no longer {wanted}")
             executor = self._executor if isinstance(self._executor, JobExecutor) else self._executor(status)
             options = self._options.get(job_id) or JobExecutionOptions.from_settings(status.settings)
-            known = await recover(self._repository, lease, status, self._artifacts)
+            known = await self._recover(executor, lease, status)
             if only is None and options.only_chunks is not None:
                 # Those chunks were asked for; once they have all been rendered, going on means the rest.
                 only = tuple(options.only_chunks)
@@ -388,6 +388,12 @@ class JobManager:
         self._runs[job_id] = run
         run.task = asyncio.create_task(self._coordinate(run))
         run.task.add_done_callback(_retrieve)
+
+    async def _recover(self, executor: JobExecutor, lease: Lease, status: JobStatus) -> Known:
+        if self._artifacts is not None or status.state is JobState.PENDING:
+            return await recover(self._repository, lease, status, self._artifacts)
+        async with executor.opened():  # where the outputs are may only be known to the adapter
+            return await recover(self._repository, lease, status, executor.artifacts)
 
     async def _coordinate(self, run: _Run) -> None:
         keeper = asyncio.create_task(self._keep(run))

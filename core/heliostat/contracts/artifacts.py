@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +59,13 @@ class ArtifactStore(ABC):
         """Delete all artifacts whose key begins with the prefix; returns how many there were."""
 
 
-def output_key(job_id: str, output_file: str) -> str:
-    """Where a chunk's output, or a file of an output folder, lies in an artifact store."""
-    return f"jobs/{job_id}/{output_file.lstrip('/')}"
+def input_key(sha256: str) -> str:
+    """Where an input with this content lies, whichever jobs it belongs to."""
+    return f"inputs/{sha256}"
+
+
+def output_key(job_id: str, output_file: str, job_dir: str | os.PathLike[str] = "") -> str:
+    """Where a chunk's output, a file of an output folder, or the film lies in an artifact store. `job_dir` is needed
+    for an absolute path."""
+    inside = os.path.relpath(output_file, job_dir) if os.path.isabs(output_file) else os.path.normpath(output_file)
+    return f"jobs/{job_id}/{inside}"

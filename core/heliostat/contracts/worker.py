@@ -31,6 +31,8 @@ class ChunkRequest(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """The directory that the command runs in and that outputs are relative to."""
     artifacts: str | None = None
     """Where the job's inputs and outputs lie in the artifact store, when there is one."""
+    inputs: str | None = None
+    """The key, in `artifacts`, of the manifest of the job's inputs (`heliostat.model.inputs`), when there are any."""
     progress: str | None = None
     """`JobSpec.progress`."""
 
@@ -66,6 +68,9 @@ class WorkerAdapter(ABC):
     name: str = "worker"
     """What events and messages call it."""
     limits: WorkerLimits = WorkerLimits()
+    artifacts: str | None = None
+    """The URL of the artifact store that its workers use, when they do not share the job directory. Known once the
+    adapter is open; a store that the manager was given goes before it."""
 
     async def __aenter__(self) -> Self:
         """Connect; import the SDK here and not earlier. Raises Misconfigured when that cannot work."""

@@ -15,6 +15,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeGuard
 
+from heliostat.contracts.artifacts import output_key
 from heliostat.contracts.repository import JobChange
 from heliostat.contracts.worker import ChunkRequest
 from heliostat.errors import (
@@ -30,6 +31,7 @@ from heliostat.executor import merge
 from heliostat.executor.announcer import Announcer
 from heliostat.executor.attempt import Attempt
 from heliostat.executor.counters import Counters
+from heliostat.executor.inputs import send_inputs
 from heliostat.executor.ledger import Commit, Ledger, commit_nowhere
 from heliostat.executor.logs import JobLogs
 from heliostat.executor.observers import Observers
@@ -43,6 +45,7 @@ from heliostat.model.command import split_command
 from heliostat.model.events import ObserverFailed
 from heliostat.model.result import ChunkResult
 from heliostat.model.status import AttemptState, ChunkState, JobMetrics, JobState
+from heliostat.plugins import open_worker
 
 if TYPE_CHECKING:
     from heliostat.contracts.artifacts import ArtifactStore
@@ -88,7 +91,8 @@ class Execution:
         self._artifacts = artifacts
         self._job_dir = Path(options.job_dir or ".").resolve()
         self._job_dir_name = str(self._job_dir)
-        self._artifacts_url = None if artifacts is None else artifacts.url
+        self._artifacts_url: str | None = None
+        self._inputs: str | None = None
         self._env = {**spec.env, **options.env}
         self._total = len(spec.chunks)
         self._numbers = dict(attempts or {})
@@ -170,6 +174,7 @@ class Execution:
             try:
                 self._opening = asyncio.current_task()
                 async with self._executor.opened():
+                    await self._prepare()
                     self._opening = None
                     await self._run_slots()
                     await self._ledger.drain()
@@ -201,6 +206,14 @@ class Execution:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
             await self._observers.finish()
+
+    async def _prepare(self) -> None:
+        """Send the inputs to where the workers find them. Raises SpecError and ArtifactError."""
+        self._artifacts = self._artifacts or self._executor.artifacts
+        if self._artifacts is not None:
+            self._artifacts_url = self._artifacts.url
+            if self._spec.inputs:
+                self._inputs = await send_inputs(self._spec.inputs, self._job_dir, self._artifacts)
 
     async def _run_slots(self) -> None:
         for _ in range(min(self._window.most, self._todo)):
@@ -319,6 +332,7 @@ class Execution:
                 timeout=self._timeout,
                 job_dir=self._job_dir_name,
                 artifacts=self._artifacts_url,
+                inputs=self._inputs,
                 progress=self._spec.progress,
             )
             result = await self._worker.run(request, attempt)
@@ -546,12 +560,19 @@ class Execution:
         await asyncio.wait([joining], timeout=STOP_PATIENCE)
 
     async def _join(self) -> str | None:
+        """On this machine, unless a merge command runs on workers that share the job directory."""
+        if self._artifacts is not None:
+            await merge.fetch_outputs(self._spec, self.job_id, self._job_dir, self._artifacts)
         if self._spec.merge is not None:
-            stitcher = self._executor.stitcher_for(self._spec)
-            return await merge.stitch(self._spec, self.job_id, self._job_dir, stitcher, self._artifacts)
+            film = await merge.stitch(self._spec, self._job_dir, self._executor.stitcher_for(self._spec))
+            if self._artifacts is not None:
+                await self._artifacts.put(output_key(self.job_id, film, self._job_dir), self._job_dir / film)
+            return film
         slot = asyncio.current_task()
         assert slot is not None
         worker = self._executor.merge_worker or self._worker
+        if worker.artifacts is not None:
+            worker = open_worker("local")  # the parts have just been brought here
         chunk = merge.command_chunk(self._spec)
         report = Attempt(self._total, chunk, 1, f"{self._nonce}-merge", slot, self._logs)
         try:

@@ -14,9 +14,10 @@ from heliostat.executor.observers import OBSERVER_PATIENCE
 from heliostat.executor.options import JobExecutionOptions
 from heliostat.executor.outcome import JobResult
 from heliostat.planning.validate import validate
-from heliostat.plugins import open_stitcher
+from heliostat.plugins import open_artifact_store, open_stitcher
 
 if TYPE_CHECKING:
+    from heliostat.contracts.artifacts import ArtifactStore
     from heliostat.contracts.stitcher import Stitcher
     from heliostat.contracts.worker import WorkerAdapter
     from heliostat.model.spec import JobSpec
@@ -50,6 +51,8 @@ class JobExecutor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._open: AsyncExitStack | None = None
+        self.artifacts: ArtifactStore | None = None
+        """While opened: the store that the adapter's workers use."""
 
     async def execute(self, spec: JobSpec, options: JobExecutionOptions | None = None) -> JobResult:
         """Run a job to its end, without a repository: what is committed is gone with the process.
@@ -80,6 +83,9 @@ class JobExecutor:
                     await stack.enter_async_context(self.worker)
                     if self.merge_worker is not None:
                         await stack.enter_async_context(self.merge_worker)
+                    self.artifacts = None
+                    if self.worker.artifacts is not None:
+                        self.artifacts = await stack.enter_async_context(open_artifact_store(self.worker.artifacts))
                     self._open = stack.pop_all()
             self._users += 1
         try:

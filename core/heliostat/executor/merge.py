@@ -11,6 +11,7 @@ from heliostat.contracts.worker import ChunkRequest
 from heliostat.errors import AttemptError, StitchFailed
 from heliostat.model.command import split_command
 from heliostat.model.spec import Chunk
+from heliostat.worker.transfers import transfer_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,14 +27,9 @@ def how(spec: JobSpec) -> str | None:
     return spec.merge.stitcher if spec.merge is not None else spec.merge_command
 
 
-async def stitch(spec: JobSpec, job_id: str, job_dir: Path, stitcher: Stitcher, artifacts: ArtifactStore | None) -> str:
+async def stitch(spec: JobSpec, job_dir: Path, stitcher: Stitcher) -> str:
     """Join by a stitcher; returns the film's path as the specification has it. Raises StitchFailed."""
     assert spec.merge is not None
-    if artifacts is not None:
-        for chunk in spec.chunks:
-            here = job_dir / chunk.output_file
-            if not here.exists():
-                await artifacts.get(output_key(job_id, chunk.output_file), here)
     await stitcher.stitch(
         StitchRequest(
             spec=spec,
@@ -43,6 +39,23 @@ async def stitch(spec: JobSpec, job_id: str, job_dir: Path, stitcher: Stitcher, 
         )
     )
     return spec.merge.output
+
+
+async def fetch_outputs(spec: JobSpec, job_id: str, job_dir: Path, store: ArtifactStore) -> None:
+    """Bring to this machine what a join needs and only the store has. Raises ArtifactError."""
+
+    async def fetch(chunk: Chunk) -> None:
+        here = job_dir / chunk.output_file
+        if here.exists():
+            return
+        key = output_key(job_id, chunk.output_file, job_dir)
+        if not chunk.output_file.endswith("/"):
+            await store.get(key, here)
+            return
+        for artifact in await store.list(f"{key}/"):
+            await store.get(artifact.key, here / artifact.key.removeprefix(f"{key}/"))
+
+    await transfer_all(fetch, spec.chunks)
 
 
 def command_chunk(spec: JobSpec) -> Chunk:

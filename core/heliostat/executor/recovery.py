@@ -87,7 +87,7 @@ async def _without_output(
     for attempt in missing:
         assert attempt.result is not None
         for output in attempt.result.outputs:
-            stored = await artifacts.stat(output_key(status.id, output.path))
+            stored = await artifacts.stat(output_key(status.id, output.path, job_dir))
             if stored is None or stored.sha256 != output.sha256:
                 lost.add(attempt.index)
     return lost

@@ -75,6 +75,9 @@ class JobSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_
     """A registered stitcher that joins them."""
     assets_url: str | None = None
     """Where a worker that is not on this machine finds the inputs."""
+    inputs: tuple[str, ...] = ()
+    """Files that the commands read, as patterns relative to the job directory (`scene.blend`, `fonts`, `textures/**`).
+    Workers that do not share that directory are sent these, and nothing else of it."""
     env: dict[str, str] = field(default_factory=dict)
     """Environment variables that every command gets."""
     progress: str | None = None

@@ -14,6 +14,7 @@ _DETAILS: dict[str, dict[str, dict[str, Any]]] = {
     "JobSpec": {
         "mergeCommand": {"description": "A command that joins the chunk outputs; not together with merge."},
         "assetsUrl": {"description": "Where a worker that is not on this machine finds the inputs."},
+        "inputs": {"default": [], "description": "Files that the commands read, for workers elsewhere: patterns."},
         "progress": {"description": "A regular expression for lines of output that tell frames done."},
     },
     "Metadata": {
@@ -29,6 +30,7 @@ _DETAILS: dict[str, dict[str, dict[str, Any]]] = {
         "command": {"description": "A list of arguments, or a string that is split as a POSIX shell splits words."},
     },
     "ShortForm": {
+        "inputs": {"default": []},
         "chunkSize": {"minimum": 1},
         "chunkCount": {"minimum": 1},
         "width": {"minimum": 1},

@@ -62,6 +62,10 @@ class ShortForm(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknow
         str | None, Meta(description="A regular expression for lines of output that tell frames done.")
     ] = None
     assets_url: str | None = None
+    inputs: Annotated[
+        tuple[str, ...],
+        Meta(description="Files that the commands read, for workers elsewhere: patterns such as textures/**."),
+    ] = ()
     merge: Merge | None = None
     merge_command: str | None = None
 
@@ -86,6 +90,7 @@ def expand(form: ShortForm) -> JobSpec:
         merge=form.merge,
         merge_command=form.merge_command,
         assets_url=form.assets_url,
+        inputs=form.inputs,
         env=form.env,
         progress=form.progress,
     )

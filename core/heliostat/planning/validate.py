@@ -115,6 +115,13 @@ def check_job(spec: JobSpec) -> None:
     for name, value in spec.env.items():
         if not name or "=" in name or "\0" in name + value:
             raise SpecError(f"{name!r} cannot be an environment variable", path="$.env")
+    for index, pattern in enumerate(spec.inputs):
+        parts = pattern.split("/")
+        if not pattern or pattern.startswith("/") or ".." in parts or "\0" in pattern:
+            raise SpecError(
+                f"{pattern!r} is not inside the job directory; give a path or pattern relative to it",
+                path=f"$.inputs[{index}]",
+            )
     if spec.progress is not None:
         _check_progress(spec.progress)
     if spec.merge is not None and spec.merge_command is not None:

@@ -83,6 +83,7 @@ class FaultyWorker(WorkerAdapter):
 
     async def __aenter__(self) -> Self:
         await self._worker.__aenter__()
+        self.artifacts = self._worker.artifacts
         return self
 
     async def __aexit__(

@@ -91,17 +91,15 @@ class Trial:
         self._patience = patience
         self._calling = 0
         self._faults: list[str] = []
-        self.artifacts: ArtifactStore | None
         self.repository: JobRepository
         self.manager: JobManager
 
     async def __aenter__(self) -> Self:
-        self.artifacts = open_artifact_store(self._artifacts_url) if self._artifacts_url else None
         self.repository = await open_repository(self.url).__aenter__()  # as another process would see the job
         self.manager = JobManager(
             open_repository(self.url),
             JobExecutor(self._worker, observer_patience=self._patience),
-            artifacts=self.artifacts,
+            artifacts=open_artifact_store(self._artifacts_url) if self._artifacts_url else None,
         )
         await self.manager.__aenter__()
         return self
@@ -186,19 +184,27 @@ class Trial:
     async def read(self, output: Output, job_id: str = "job") -> bytes:
         """What was delivered, from wherever it lies."""
         here = self.job_dir / output.path
-        if here.exists() or self.artifacts is None:
+        if here.exists() or output.url is None:
             return here.read_bytes()
         with tempfile.TemporaryDirectory() as folder:
             fetched = Path(folder, "output")
-            await self.artifacts.get(output_key(job_id, output.path), fetched)
+            async with self._store() as store:
+                await store.get(output_key(job_id, output.path), fetched)
             return fetched.read_bytes()
 
     async def lose(self, output: Output) -> None:
         """Let a delivered output vanish."""
         self.lost += 1
         (self.job_dir / output.path).unlink(missing_ok=True)
-        if self.artifacts is not None:
-            await self.artifacts.delete(output_key("job", output.path))
+        if output.url is not None:
+            async with self._store() as store:
+                await store.delete(output_key("job", output.path))
+
+    def _store(self) -> ArtifactStore:
+        """The store that the workers deliver to, to be opened."""
+        url = self._artifacts_url or self._worker.artifacts
+        assert url is not None, "an output has the URL of an artifact store that is not known"
+        return open_artifact_store(url)
 
     # --- asserting ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from heliostat.lazy import import_on_demand
 
 if TYPE_CHECKING:
+    from heliostat.worker.remote import RemoteWorker
     from heliostat.worker.runtime import failed_result, run_chunk
     from heliostat.worker.warden import Warden
     from heliostat.worker.wire import (
@@ -31,6 +32,7 @@ _WHERE = {
     "HeartbeatMessage": "wire",
     "LogMessage": "wire",
     "Message": "wire",
+    "RemoteWorker": "remote",
     "ResultMessage": "wire",
     "Warden": "warden",
     "decode_message": "wire",
@@ -47,6 +49,7 @@ __all__ = [
     "HeartbeatMessage",
     "LogMessage",
     "Message",
+    "RemoteWorker",
     "ResultMessage",
     "Warden",
     "decode_message",

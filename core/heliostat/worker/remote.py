@@ -1,0 +1,90 @@
+"""Chunks on a worker that does not share the coordinator's files: inputs from the artifact store, outputs into it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from heliostat.contracts.artifacts import output_key
+from heliostat.errors import ArtifactError, WorkerLost
+from heliostat.worker.input_cache import InputCache
+from heliostat.worker.runtime import run_chunk
+from heliostat.worker.threads import in_thread
+from heliostat.worker.transfers import transfer_all
+
+if TYPE_CHECKING:
+    from heliostat.contracts.artifacts import ArtifactStore
+    from heliostat.contracts.worker import ChunkReport, ChunkRequest
+    from heliostat.model.result import ChunkResult, Output
+    from heliostat.worker.warden import Warden
+
+
+class RemoteWorker:
+    """Runs chunks in folders of their own below `root`, each removed when its attempt is over; inputs are kept there
+    for later attempts, up to `cache_limit` bytes."""
+
+    def __init__(self, store: ArtifactStore, root: Path, *, cache_limit: int) -> None:
+        self._store = store
+        self._root = root
+        self._cache = InputCache(store, root / "inputs", cache_limit)
+
+    async def run(
+        self, request: ChunkRequest, report: ChunkReport, *, grace: float = 5.0, warden: Warden | None = None
+    ) -> ChunkResult:
+        """Run one attempt, as `run_chunk` does; `request.job_dir` is the coordinator's and need not exist here."""
+        await in_thread(lambda: self._root.mkdir(parents=True, exist_ok=True))
+        folder = Path(await in_thread(lambda: tempfile.mkdtemp(prefix="attempt-", dir=self._root)))
+        try:
+            job_dir = folder / "job"
+            (folder / "tmp").mkdir()
+            job_dir.mkdir()
+            if request.inputs is not None:
+                await self._cache.lay_out(request.inputs, job_dir)
+            result = await run_chunk(_moved(request, job_dir, folder / "tmp"), report, grace=grace, warden=warden)
+            outputs = await self._store_outputs(request, job_dir, result.outputs)
+            return msgspec.structs.replace(result, outputs=outputs)
+        finally:
+            await in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+    async def _store_outputs(
+        self, request: ChunkRequest, job_dir: Path, outputs: tuple[Output, ...]
+    ) -> tuple[Output, ...]:
+        async def put(output: Output) -> Output:
+            key = output_key(request.job_id, output.path)
+            await self._store.put(key, job_dir / output.path)
+            return msgspec.structs.replace(output, path=_as_named(output.path, request), url=f"{self._store.url}/{key}")
+
+        try:
+            return tuple(await transfer_all(put, outputs))
+        except ArtifactError as error:
+            raise WorkerLost(f"an output could not be stored: {error}") from error
+
+
+def _moved(request: ChunkRequest, job_dir: Path, tmp: Path) -> ChunkRequest:
+    """The request as it is to be run in another directory: absolute paths inside the coordinator's lead there."""
+    elsewhere = request.job_dir.rstrip("/")
+    inside = re.compile(rf"(^|=){re.escape(elsewhere)}(?=/|$)")
+
+    def moved(text: str) -> str:
+        return inside.sub(lambda match: f"{match[1]}{job_dir}", text)
+
+    output = request.chunk.output_file
+    relative = os.path.relpath(output, elsewhere) + "/" * output.endswith("/") if os.path.isabs(output) else output
+    return msgspec.structs.replace(
+        request,
+        chunk=msgspec.structs.replace(request.chunk, output_file=relative),
+        command=[moved(argument) for argument in request.command],
+        env={"TMPDIR": str(tmp), **{name: moved(value) for name, value in request.env.items()}},
+        job_dir=str(job_dir),
+    )
+
+
+def _as_named(path: str, request: ChunkRequest) -> str:
+    """An output's path as the specification has it."""
+    return os.path.join(request.job_dir, path) if os.path.isabs(request.chunk.output_file) else path
