@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from heliostat.errors import Misconfigured
 from msgspec import Struct
+
+from heliostat.errors import Misconfigured
 
 
 class Connection(Struct, frozen=True, kw_only=True):
@@ -26,8 +27,8 @@ def open_client(service: str, connection: Connection, **config: Any) -> Any:
         session = boto3.Session(profile_name=connection.profile, region_name=connection.region)
         if session.get_credentials() is None:
             raise Misconfigured(
-                "there are no AWS credentials; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in"
-                " with `aws sso login`"
+                "there are no AWS credentials; log in with `aws sso login`, set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"
+                " AWS_SECRET_ACCESS_KEY"
             )
         return session.client(service, endpoint_url=connection.endpoint_url, config=Config(**config))
     except NoRegionError:

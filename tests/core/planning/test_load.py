@@ -273,7 +273,10 @@ def test_a_byte_order_mark_does_no_harm(write: Write) -> None:
         ({"mergecommand": "x"}, "$: unknown key 'mergecommand'; did you mean 'mergeCommand'?"),
         (
             {"zzz": "x"},
-            "$: unknown key 'zzz'; there are assetsUrl, chunks, env, id, inputs, merge, mergeCommand, metadata, name, progress",
+            (
+                "$: unknown key 'zzz'; there are assetsUrl, chunks, env, id, inputs, merge, mergeCommand, metadata, name,"
+                " progress"
+            ),
         ),
         ({"merge": {"stitcher": "ffmpeg"}}, "$.merge: the key 'output' is missing"),
         ({"merge": {"stitcher": "", "output": "f"}}, "$.merge.stitcher: the name of the stitcher is empty"),

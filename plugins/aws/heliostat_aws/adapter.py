@@ -1,0 +1,306 @@
+"""The worker adapter `aws-lambda`: every attempt is an invocation of one function."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from heliostat import ChunkReport, ChunkRequest, ChunkResult, Usage, WorkerAdapter, WorkerLimits
+from heliostat.errors import Misconfigured, WorkerLost
+from heliostat.worker import encode_request
+from heliostat_aws.conversation import Conversation, read_answer
+from heliostat_aws.errors import of_call, of_function
+from heliostat_aws.invocation import Delivery, Stored, read_report, usage_of
+from heliostat_aws.keys import cancel_key
+from heliostat_aws.options import LambdaOptions
+from heliostat_aws.replies import ReplyQueue
+from heliostat_aws.session import Connection, open_client
+
+T = TypeVar("T")
+
+CANCEL_PATIENCE: Final = 20.0
+"""Seconds that a cancelled invocation gets to end: its worker looks for the marker every second."""
+SILENCE: Final = 45.0
+"""Seconds without a sign of life after which an asynchronous invocation counts as lost; workers send one every five."""
+START: Final = 300.0
+"""Seconds that an asynchronous invocation may wait in Lambda's own queue."""
+MOST_AT_ONCE: Final = 1000
+"""Threads that can call at the same time; each is no more than a waiting connection."""
+
+
+class LambdaAdapter(WorkerAdapter):
+    """Synchronous invocations wait on a thread each; asynchronous ones deliver their result through a queue."""
+
+    name = "aws-lambda"
+
+    def __init__(self, options: LambdaOptions) -> None:
+        self._options = options
+        self._connection = Connection(region=options.region, profile=options.profile, endpoint_url=options.endpoint_url)
+        self.artifacts = options.artifacts
+        self.limits = WorkerLimits(default_concurrency=options.concurrency, concurrency=MOST_AT_ONCE)
+        self._openings = 0
+        self._pool: ThreadPoolExecutor
+        self._lambda: Any
+        self._s3: Any
+        self._replies: ReplyQueue | None = None
+        self._function = ""
+        self._region = ""
+        self._bucket = self._prefix = ""
+
+    # --- opening -----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Find function, bucket and region. Raises Misconfigured."""
+        if self._openings == 0:
+            self._pool = ThreadPoolExecutor(MOST_AT_ONCE + 8, thread_name_prefix="heliostat aws-lambda")
+            try:
+                await self._in_pool(self._open)
+            except BaseException:
+                self._pool.shutdown(wait=False)
+                raise
+        self._openings += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._openings -= 1
+        if self._openings == 0:
+            if self._replies is not None:
+                await self._in_pool(self._replies.close)
+                self._replies = None
+            self._lambda.close()
+            self._s3.close()
+            await asyncio.to_thread(self._pool.shutdown)
+
+    def _open(self) -> None:
+        options = self._options
+        outputs = self._stack_outputs(options.stack) if options.stack else {}
+        self._function = options.function or outputs.get("FunctionName", "")
+        if not self._function:
+            raise Misconfigured(
+                "no function is named; give --set stack=NAME of `heliostat aws deploy`, or --set function=NAME"
+            )
+        store = options.artifacts or (f"s3://{outputs['BucketName']}" if "BucketName" in outputs else "")
+        if not store.startswith("s3://"):
+            raise Misconfigured("no bucket is named; give --set stack=NAME, or --set artifacts=s3://BUCKET/PREFIX")
+        place = urlsplit(store)
+        self._bucket, self._prefix = place.netloc, place.path.strip("/")
+        self.artifacts = store if place.query else f"{store}{self._store_query()}"
+        self._lambda = self._client("lambda")
+        seconds = self._function_seconds()
+        self._lambda.close()
+        # Attempts are retried by the executor, which counts them; a second invocation behind its back would be another
+        # attempt. The function may take its whole time before it answers.
+        self._lambda = self._client("lambda", read_timeout=seconds + 30, max_pool_connections=MOST_AT_ONCE)
+        self._s3 = self._client("s3")
+        self._region = self._lambda.meta.region_name
+        self.limits = msgspec.structs.replace(self.limits, longest_chunk=float(seconds))
+        if options.reports == "sqs":
+            prefix = outputs.get("ReplyQueuePrefix", "heliostat-replies-")
+            self._replies = ReplyQueue(self._client("sqs", max_pool_connections=16), prefix)
+            self._replies.open()
+        elif options.invocation == "event":
+            raise Misconfigured("asynchronous invocations answer on a queue; take out reports=off or invocation=event")
+
+    def _client(self, service: str, **config: Any) -> Any:
+        retries = {"total_max_attempts": 1} if service == "lambda" else {"mode": "standard", "total_max_attempts": 5}
+        return open_client(service, self._connection, retries=retries, tcp_keepalive=True, **config)
+
+    def _store_query(self) -> str:
+        """How the store is opened with this adapter's own connection."""
+        known = {field: value for field in Connection.__struct_fields__ if (value := getattr(self._connection, field))}
+        return f"?{urlencode(known)}" if known else ""
+
+    def _stack_outputs(self, stack: str) -> dict[str, str]:
+        from botocore.exceptions import ClientError
+
+        formation = self._client("cloudformation")
+        try:
+            (found,) = formation.describe_stacks(StackName=stack)["Stacks"]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                raise Misconfigured(
+                    f"there is no stack {stack!r} in {formation.meta.region_name}; make it with"
+                    f" `heliostat aws deploy --stack {stack}`, or choose another region"
+                ) from error
+            raise of_call(error, f"stack {stack}") from error
+        except Exception as error:
+            raise of_call(error, f"stack {stack}") from error
+        finally:
+            formation.close()
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+    def _function_seconds(self) -> int:
+        """The function's own time limit; Lambda's longest where it may not be read."""
+        from botocore.exceptions import ClientError
+
+        try:
+            found = self._lambda.get_function_configuration(FunctionName=self._function, **self._qualifier())
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "AccessDeniedException":
+                return 900
+            raise of_call(error, f"function {self._function}") from error
+        except Exception as error:
+            raise of_call(error, f"function {self._function}") from error
+        return int(found.get("Timeout", 900))
+
+    def _qualifier(self) -> dict[str, str]:
+        return {"Qualifier": self._options.qualifier} if self._options.qualifier else {}
+
+    # --- attempts ----------------------------------------------------------------------------------------------------
+
+    async def run(self, request: ChunkRequest, report: ChunkReport) -> ChunkResult:
+        conversation = Conversation(report)
+        if self._replies is not None:
+            self._replies.listen(request.attempt_id, conversation.hear)
+        run = self._run_event if self._options.invocation == "event" else self._run_sync
+        running = asyncio.ensure_future(run(request, conversation, report))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await self._end(request, running)
+            raise
+        finally:
+            if self._replies is not None:
+                self._replies.forget(request.attempt_id)
+
+    async def _run_sync(self, request: ChunkRequest, conversation: Conversation, report: ChunkReport) -> ChunkResult:
+        answer, usage = await self._in_pool(partial(self._invoke, request, report))
+        # What the worker said before it answered may still be on its way.
+        await conversation.until(answer.batches if self._replies is not None else 0)
+        result = await self._whole(answer.message)
+        return msgspec.structs.replace(result, usage=usage)
+
+    async def _run_event(self, request: ChunkRequest, conversation: Conversation, report: ChunkReport) -> ChunkResult:
+        await self._in_pool(partial(self._invoke_event, request))
+        begun = time.monotonic()
+        while conversation.answer is None:
+            await conversation.until(None)
+            now, heard = time.monotonic(), conversation.heard_clock
+            if conversation.answer is None and (now - begun > START if heard is None else now - heard > SILENCE):
+                # Should it come to life yet, it finds the marker and ends.
+                await self._in_pool(partial(self._mark, request))
+                raise WorkerLost("nothing has been heard of the invocation; see its log in CloudWatch")
+        return await self._whole(conversation.answer)
+
+    async def _end(self, request: ChunkRequest, running: asyncio.Future[ChunkResult]) -> None:
+        """Ask the worker to end, and wait until it has: what it still did would be billed all the same."""
+        asking = asyncio.ensure_future(self._in_pool(partial(self._mark, request)))
+        try:
+            await asyncio.wait([running], timeout=CANCEL_PATIENCE)
+            await asyncio.wait([asking], timeout=CANCEL_PATIENCE)
+        finally:
+            if running.done():
+                running.cancelled() or running.exception()
+                self._pool.submit(self._unmark, request)
+            running.cancel()
+
+    # --- calls, on threads -------------------------------------------------------------------------------------------
+
+    def _invoke(self, request: ChunkRequest, report: ChunkReport) -> tuple[_Answer, Usage | None]:
+        """Raises AttemptErrors."""
+        try:
+            response = self._lambda.invoke(
+                **self._target("RequestResponse"), LogType="Tail", Payload=self._payload(request, "sync")
+            )
+            payload = response["Payload"].read()
+        except Exception as error:
+            raise of_call(error, f"function {self._function}") from error
+        log = base64.b64decode(response.get("LogResult", "")).decode(errors="replace")
+        usage_report = read_report(log)
+        if response.get("FunctionError"):
+            raise of_function(*_complaint(payload), usage_report, log)
+        message = read_answer(payload, report)
+        if message is None:
+            raise WorkerLost("the function answered with a report in place of a result; deploy it again")
+        batches = msgspec.json.decode(payload, type=_Batches).batches
+        return _Answer(message, batches), usage_of(usage_report, self._options.usd_per_gb_second)
+
+    def _invoke_event(self, request: ChunkRequest) -> None:
+        try:
+            self._lambda.invoke(**self._target("Event"), Payload=self._payload(request, "event"))
+        except Exception as error:
+            raise of_call(error, f"function {self._function}") from error
+
+    def _target(self, invocation: str) -> dict[str, str]:
+        return {"FunctionName": self._function, "InvocationType": invocation, **self._qualifier()}
+
+    def _payload(self, request: ChunkRequest, invocation: Literal["sync", "event"]) -> bytes:
+        """The request line of the wire format, and beside it how to answer. The worker opens the store by its role."""
+        plain = self.artifacts.partition("?")[0] if self.artifacts else None
+        line = encode_request(msgspec.structs.replace(request, artifacts=plain)).rstrip()
+        delivery = Delivery(invocation, self._replies.url if self._replies is not None else None)
+        return line[:-1] + b"," + msgspec.json.encode(delivery)[1:]
+
+    async def _whole(self, message: ChunkResult | Stored) -> ChunkResult:
+        if not isinstance(message, Stored):
+            return message
+        try:
+            body = await self._in_pool(partial(self._fetch, message.key))
+        except Exception as error:
+            raise of_call(error, f"result s3://{self._bucket}/{message.key}") from error
+        result = read_answer(body, _NOBODY)
+        if not isinstance(result, ChunkResult):
+            raise WorkerLost(f"s3://{self._bucket}/{message.key} is no result; deploy the function again")
+        return result
+
+    def _fetch(self, key: str) -> bytes:
+        body: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
+        return body
+
+    def _mark(self, request: ChunkRequest) -> None:
+        self._s3.put_object(**self._marker(request), Body=b"")
+
+    def _unmark(self, request: ChunkRequest) -> None:
+        with contextlib.suppress(Exception):  # it expires by itself
+            self._s3.delete_object(**self._marker(request))
+
+    def _marker(self, request: ChunkRequest) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._key(cancel_key(request.job_id, request.attempt_id))}
+
+    async def _in_pool(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    def _key(self, key: str) -> str:
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+
+class _Answer(NamedTuple):
+    message: ChunkResult | Stored
+    batches: int
+
+
+class _Batches(msgspec.Struct, frozen=True):
+    """How many batches of reports the worker has sent before its result."""
+
+    batches: int = 0
+
+
+class _Nobody:
+    def frames_done(self, frames: float, /) -> None: ...
+    def log(self, stream: str, text: str, /) -> None: ...
+    def heartbeat(self) -> None: ...
+
+
+_NOBODY: Final = _Nobody()
+
+
+def _complaint(payload: bytes) -> tuple[str, str]:
+    """What a function error says: its type and its message."""
+    try:
+        said = json.loads(payload)
+        return str(said.get("errorType", "")), str(said.get("errorMessage", ""))
+    except (ValueError, AttributeError):
+        return "", payload[:200].decode(errors="replace")

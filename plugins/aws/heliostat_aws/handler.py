@@ -1,0 +1,190 @@
+"""The worker inside Lambda: `heliostat_aws.handler.handle` is the function's handler.
+
+An execution environment keeps one worker for all its invocations: an event loop, connections, and the inputs that were
+fetched, in the temporary directory. Everything else of an attempt is removed when it is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+import heliostat
+from heliostat import ArtifactStore, ChunkRequest, ChunkResult, open_artifact_store
+from heliostat.errors import ArtifactError, AttemptCancelled, AttemptError, TimedOut
+from heliostat.worker import (
+    RemoteWorker,
+    ResultMessage,
+    Warden,
+    decode_request,
+    encode_message,
+    failed_result,
+)
+from heliostat_aws.invocation import Delivery, Stored, log_url
+from heliostat_aws.keys import cancel_key, claim_key, result_key
+from heliostat_aws.reporting import ReportSender, SilentReport
+from heliostat_aws.session import Connection, open_client
+
+GRACE: Final = 2.0
+"""Seconds between SIGTERM and SIGKILL."""
+RESERVE: Final = 5.0
+"""Seconds of the function's time that are kept for ending a chunk and telling of it."""
+LOOK_EVERY: Final = 1.0
+"""Seconds between looks for the cancel marker."""
+LARGEST_ANSWER: Final = 5_500_000
+"""Bytes of a result that is returned; Lambda takes 6 MB."""
+LARGEST_REPLY: Final = 150_000
+"""Bytes of a result that goes over the queue."""
+
+
+def handle(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
+    """Run the chunk of one invocation."""
+    if event.get("invocation") == "hello":
+        return {"heliostat": heliostat.__version__, "python": platform.python_version()}
+    environment = _environment()
+    return environment.runner.run(environment.serve(event, context))
+
+
+class Environment:
+    """What lives as long as the execution environment."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        self._root = Path(tempfile.gettempdir(), "heliostat")
+        self._stores: dict[str, tuple[ArtifactStore, RemoteWorker]] = {}
+        self._sqs: Any = None
+        self._warden = Warden()
+
+    async def serve(self, event: dict[str, Any], context: Any) -> dict[str, Any] | None:
+        begun = time.monotonic()
+        ends = begun + context.get_remaining_time_in_millis() / 1000
+        delivery = msgspec.convert(event, Delivery)
+        try:
+            request = decode_request(msgspec.json.encode(event))
+        except AttemptError as error:
+            return _returned(encode_message(ResultMessage(failed_result(error, None, 0.0))), 0)
+        store, worker = await self._worker(request.artifacts or os.environ["HELIOSTAT_ARTIFACTS"])
+        if delivery.invocation == "event" and not await _claim(store, request, context.aws_request_id):
+            return None  # Lambda delivered it twice
+        report: ReportSender | SilentReport = SilentReport()
+        if delivery.reply_queue:
+            report = ReportSender(self._queue(), delivery.reply_queue, request.attempt_id)
+        result = await self._run(store, worker, request, report, begun, ends)
+        result = msgspec.structs.replace(
+            result,
+            worker=os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME"),
+            log_url=log_url(
+                os.environ.get("AWS_REGION", ""),
+                os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME", ""),
+                os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME", ""),
+            ),
+        )
+        if delivery.invocation == "event":
+            last = await _fitted(result, request, store, LARGEST_REPLY)
+            await asyncio.to_thread(report.close, last)
+            return None
+        await asyncio.to_thread(report.close)
+        return _returned(await _fitted(result, request, store, LARGEST_ANSWER), report.batches)
+
+    async def _worker(self, url: str) -> tuple[ArtifactStore, RemoteWorker]:
+        """The store of this address, and the worker that uses it; kept for the next invocations."""
+        if url not in self._stores:
+            store = await open_artifact_store(url).__aenter__()
+            free = shutil.disk_usage(tempfile.gettempdir()).free
+            worker = RemoteWorker(
+                store, self._root, cache_limit=int(os.environ.get("HELIOSTAT_CACHE_MB", free >> 21)) << 20
+            )
+            self._stores[url] = store, worker
+        return self._stores[url]
+
+    def _queue(self) -> Any:
+        if self._sqs is None:
+            self._sqs = open_client("sqs", Connection(), retries={"mode": "standard", "total_max_attempts": 3})
+        return self._sqs
+
+    async def _run(
+        self,
+        store: ArtifactStore,
+        worker: RemoteWorker,
+        request: ChunkRequest,
+        report: ReportSender | SilentReport,
+        begun: float,
+        ends: float,
+    ) -> ChunkResult:
+        """Never raises: what went wrong is told in the result, before Lambda would end the environment."""
+        left = ends - time.monotonic() - RESERVE
+        timeout = left if request.timeout is None else min(left, request.timeout)
+        request = msgspec.structs.replace(request, timeout=max(0.1, timeout))
+        attempt = asyncio.ensure_future(worker.run(request, report, grace=GRACE, warden=self._warden))
+        marker = asyncio.ensure_future(_until_marked(store, cancel_key(request.job_id, request.attempt_id)))
+        try:
+            # The deadline holds for fetching and delivering too, which `request.timeout` says nothing of.
+            await asyncio.wait(
+                [attempt, marker], timeout=max(0.1, left + RESERVE / 2), return_when=asyncio.FIRST_COMPLETED
+            )
+            late = not attempt.done() and not marker.done()
+            if not attempt.done():
+                attempt.cancel()
+                await asyncio.wait([attempt])
+            return attempt.result()
+        except asyncio.CancelledError:
+            error: AttemptError = AttemptCancelled("cancelled as asked")
+            if late:
+                error = TimedOut("took longer than the function may; raise TimeoutSeconds, or make the chunks smaller")
+            return failed_result(error, request, time.monotonic() - begun)
+        except AttemptError as error:
+            return failed_result(error, request, time.monotonic() - begun)
+        finally:
+            marker.cancel()
+
+
+async def _until_marked(store: ArtifactStore, key: str) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY)
+        with contextlib.suppress(ArtifactError):
+            if await store.stat(key) is not None:
+                return
+
+
+async def _claim(store: ArtifactStore, request: ChunkRequest, invocation: str) -> bool:
+    """Whether this invocation is the attempt's own: the first to write its claim."""
+    token = f"{invocation} {uuid.uuid4()}".encode()
+    with tempfile.NamedTemporaryFile(prefix="heliostat-") as file:
+        file.write(token)
+        file.flush()
+        there = await store.put(claim_key(request.job_id, request.attempt_id), Path(file.name), if_absent=True)
+    return there.sha256 == hashlib.sha256(token).hexdigest()
+
+
+async def _fitted(result: ChunkResult, request: ChunkRequest, store: ArtifactStore, largest: int) -> bytes:
+    """The result as a message; or, when that is too large to be sent, a message that says where it is stored."""
+    message = encode_message(ResultMessage(result))
+    if len(message) <= largest:
+        return message
+    key = result_key(request.job_id, request.attempt_id)
+    with tempfile.NamedTemporaryFile(prefix="heliostat-") as file:
+        file.write(message)
+        file.flush()
+        await store.put(key, Path(file.name))
+    return msgspec.json.encode(Stored(key)) + b"\n"
+
+
+def _returned(message: bytes, batches: int) -> dict[str, Any]:
+    return {**msgspec.json.decode(message), "batches": batches}
+
+
+@functools.cache
+def _environment() -> Environment:
+    return Environment()

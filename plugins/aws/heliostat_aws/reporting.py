@@ -1,0 +1,116 @@
+"""Inside the function: sends what a chunk says to the coordinator's queue, in batches, at most once a second."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from heliostat.worker import FramesMessage, HeartbeatMessage, LogMessage, encode_message
+from heliostat_aws.conversation import Batch
+
+if TYPE_CHECKING:
+    from heliostat.worker import Message
+
+EVERY: Final = 1.0
+"""Seconds between batches; the first one goes at once."""
+LARGEST: Final = 250_000
+"""Bytes of a message; SQS takes 262,144."""
+
+logger = logging.getLogger("heliostat.aws")
+
+
+class ReportSender:
+    """A ChunkReport. `close` sends what is left; its number of batches then goes with the result, so that the
+    coordinator knows what to wait for."""
+
+    def __init__(self, sqs: Any, queue_url: str, attempt_id: str) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+        self._attempt_id = attempt_id
+        self._lines: list[bytes] = []
+        self._frames: float | None = None
+        self._lock = threading.Lock()
+        self._some = threading.Event()
+        self._closing = threading.Event()
+        self.batches = 0
+        self._thread = threading.Thread(target=self._send_now_and_then, daemon=True)
+        self._thread.start()
+
+    def frames_done(self, frames: float, /) -> None:
+        self._frames = frames  # only the newest is worth sending
+        self._some.set()
+
+    def log(self, stream: str, text: str, /) -> None:
+        self._put(LogMessage("stdout" if stream == "stdout" else "stderr", text))
+
+    def heartbeat(self) -> None:
+        self._put(HeartbeatMessage())
+
+    def close(self, last: bytes = b"") -> None:
+        """Send what is left, and a last line."""
+        self._closing.set()
+        self._some.set()
+        self._thread.join()
+        if last:
+            self._lines.append(last)
+        self._send()
+
+    def _put(self, message: Message) -> None:
+        with self._lock:
+            self._lines.append(encode_message(message))
+        self._some.set()
+
+    def _send_now_and_then(self) -> None:
+        while not self._closing.is_set():
+            self._some.wait()
+            self._some.clear()
+            if not self._closing.is_set():
+                self._send()
+                self._closing.wait(EVERY)
+
+    def _send(self) -> None:
+        with self._lock:
+            lines, self._lines = self._lines, []
+            frames, self._frames = self._frames, None
+        if frames is not None:
+            lines.insert(0, encode_message(FramesMessage(frames)))
+        self._send_lines(lines)
+
+    def _send_lines(self, lines: list[bytes]) -> None:
+        if not lines:
+            return
+        batch = Batch(self._attempt_id, self.batches, b"".join(lines).decode())
+        body = msgspec.json.encode(batch)
+        if len(body) <= LARGEST:
+            self._send_body(body.decode())
+        elif len(lines) > 1:
+            self._send_lines(lines[: len(lines) // 2])
+            self._send_lines(lines[len(lines) // 2 :])
+        else:
+            logger.warning("a report of %d bytes is too large to be sent", len(body))
+
+    def _send_body(self, body: str) -> None:
+        for attempt in range(4):
+            try:
+                self._sqs.send_message(QueueUrl=self._queue_url, MessageBody=body)
+            except Exception as error:  # the coordinator may be gone; the chunk is worth finishing all the same
+                logger.warning("a report was not sent: %s", error)
+                time.sleep(0.1 * 2**attempt)
+            else:
+                self.batches += 1
+                return
+
+
+class SilentReport:
+    """For coordinators that want no reports."""
+
+    batches = 0
+
+    def frames_done(self, frames: float, /) -> None: ...
+    def log(self, stream: str, text: str, /) -> None: ...
+    def heartbeat(self) -> None: ...
+    def close(self, last: bytes = b"") -> None: ...
