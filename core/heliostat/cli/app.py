@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,10 +29,12 @@ COMMANDS = {
     "cancel": "Stop a job and its running chunks.",
     "delete": "Forget jobs and delete their logs.",
     "plugins": "List plugins and what they offer.",
+    "plugin": "Start a plugin of your own.",
     "schema": "Print the JSON Schema of job files.",
     "version": "Print the version.",
 }
-"""Each lives in the module of its name, as a function `command` with the summary as the first line of its docstring."""
+"""Each lives in the module of its name, as a function `command` with the summary as the first line of its docstring. A
+module with `SUBCOMMANDS`, functions by name, makes a group of them."""
 
 _PLAIN: Any = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 
@@ -46,15 +49,18 @@ class CommandGroup(TyperGroup):
         if cmd_name not in self.commands:
             if cmd_name in COMMANDS:
                 module = importlib.import_module(f"heliostat.cli.{cmd_name.replace('-', '_')}")
-                self.commands[cmd_name] = _one_command(cmd_name, module.command, getattr(module, "EPILOG", None))
+                self.commands[cmd_name] = _of_module(cmd_name, module)
             elif cmd_name in (plugged := _of_plugins()):
                 self.commands[cmd_name] = _plugged_in(plugged[cmd_name])
         return self.commands.get(cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None:
+            from heliostat.errors import PluginError
+
             for name in self.list_commands(ctx):  # all names are needed for a suggestion
-                self.get_command(ctx, name)
+                with contextlib.suppress(PluginError):
+                    self.get_command(ctx, name)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -94,9 +100,15 @@ def heliostat(
     """Render a film in chunks on many workers at once, with progress that is exact and durable."""
 
 
-def _one_command(name: str, function: Callable[..., None], epilog: str | None) -> Any:
+def _of_module(name: str, module: ModuleType) -> Any:
     app = typer.Typer(**_PLAIN)
-    app.command(name, epilog=epilog, context_settings={"help_option_names": ["--help", "-h"]})(function)
+    shared: Any = {"context_settings": {"help_option_names": ["--help", "-h"]}}
+    if subcommands := getattr(module, "SUBCOMMANDS", None):
+        app.callback(no_args_is_help=True, **shared)(module.command)
+        for subname, function in subcommands.items():
+            app.command(subname, **shared)(function)
+    else:
+        app.command(name, epilog=getattr(module, "EPILOG", None), **shared)(module.command)
     return typer.main.get_command(app)
 
 

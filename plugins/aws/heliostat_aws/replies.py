@@ -108,7 +108,8 @@ class ReplyQueue:
             for page in self._sqs.get_paginator("list_queues").paginate(QueueNamePrefix=self._prefix):
                 for url in page.get("QueueUrls", []):
                     made = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["CreatedTimestamp"])
-                    if time.time() - int(made["Attributes"]["CreatedTimestamp"]) > ABANDONED_AFTER:
+                    age = time.time() - float(made["Attributes"]["CreatedTimestamp"])
+                    if url != self.url and age > ABANDONED_AFTER:
                         self._sqs.delete_queue(QueueUrl=url)
                     if self._closing.is_set():
                         return
