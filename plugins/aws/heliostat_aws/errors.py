@@ -151,7 +151,7 @@ def of_function(kind: str, said: str, report: Report, log_tail: str) -> AttemptE
             " the chunks smaller",
             stderr_tail=log_tail,
         )
-    if kind == "Runtime.OutOfMemory" or "signal: killed" in said or report.used_all_memory:
+    if kind == "Runtime.OutOfMemory" or "Runtime.OutOfMemory" in log_tail or report.used_all_memory:
         size = f" of {report.memory_mb} MB" if report.memory_mb else ""
         return OutOfMemory(
             f"the function used up its memory{size}; deploy it with more, or make the frames smaller",
