@@ -22,6 +22,8 @@ CheckOn = Callable[[], None]
 
 _OWN = ".heliostat"
 """The folder in the store that holds what is no artifact: digests, and files that are not whole yet."""
+_TRIES = 100
+"""How often a folder is made that others remove."""
 
 
 class FileArtifactOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,10 +75,9 @@ class FileArtifactStore(ArtifactStore):
             return there
         with open(source, "rb", buffering=0) as file, _copy(file, self._root / _OWN / "new", check_on) as (new, digest):
             artifact = _artifact(key, digest, found := os.stat(new))
-            target.parent.mkdir(parents=True, exist_ok=True)
             if if_absent:
                 try:
-                    os.link(new, target)  # unlike a rename it fails when the name is taken
+                    _in_folder(target, lambda: os.link(new, target))  # unlike a rename it fails when the name is taken
                 except FileExistsError:
                     if (there := self._stat(key, check_on)) is not None:
                         return there
@@ -84,7 +85,7 @@ class FileArtifactStore(ArtifactStore):
                 self._record(key, digest, found)
             else:
                 self._record(key, digest, found)
-                os.replace(new, target)
+                _in_folder(target, lambda: os.replace(new, target))
         return artifact
 
     def _get(self, key: str, destination: Path, check_on: CheckOn) -> Artifact:
@@ -220,6 +221,20 @@ def _copy(source: BinaryIO, folder: Path, check_on: CheckOn) -> Iterator[tuple[P
     finally:
         with contextlib.suppress(FileNotFoundError):
             new.unlink()
+
+
+def _in_folder(target: Path, place: Callable[[], None]) -> None:
+    """Make the target's folder and call `place`: anew while others, who delete, remove the folder as long as it is
+    empty. Raises OSError."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with contextlib.suppress(FileExistsError):  # it came and went; if it is no folder, `place` will tell
+                target.parent.mkdir(parents=True, exist_ok=True)
+            place()
+            break
+        except FileNotFoundError:
+            if not tries_left:
+                raise
 
 
 def _made_up_name() -> str:

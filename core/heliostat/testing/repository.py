@@ -2,13 +2,13 @@
 
 ```python
 class TestMyRepository(JobRepositoryContract):
-    def open_store(self, place):
-        return open_repository(f"mine:///{place}/jobs")
+    @pytest.fixture
+    def under_test(self, tmp_path):
+        return lambda: open_repository(f"mine:///{tmp_path}/jobs")
 ```
 
 Every test opens the store twice: what is written `here`, another process would see `there`. The test of random
-operations needs hypothesis, and is skipped without it. With
-`pytest.register_assert_rewrite("heliostat.testing.repository")` in `conftest.py`, failures show the values compared.
+operations needs hypothesis.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -41,6 +40,7 @@ from heliostat.model.status import (
     Wish,
     WorkerChoice,
 )
+from heliostat.testing.contract import Contract, asynchronous, not_shown
 from heliostat.testing.repository_model import Model, operations
 
 CREATED = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
@@ -104,28 +104,31 @@ async def until_nobody_coordinates(repository: JobRepository, job_id: str = "job
         await asyncio.sleep(SHORT / 5)
 
 
+Open = Callable[[], JobRepository]
+"""Opens a new handle of one and the same store."""
 _Body = Callable[[Any, JobRepository, JobRepository], Awaitable[None]]
 
 
-def _opened_twice(body: _Body) -> Callable[[JobRepositoryContract, Path], None]:
-    def test(self: JobRepositoryContract, tmp_path: Path) -> None:
-        async def run() -> None:
-            async with self.open_store(tmp_path) as here, self.open_store(tmp_path) as there:
-                await body(self, here, there)
-
-        asyncio.run(run())
+def _opened_twice(body: _Body) -> Callable[..., None]:
+    @asynchronous
+    async def test(self: JobRepositoryContract, under_test: Open) -> None:
+        async with under_test() as here, under_test() as there:
+            await body(self, here, there)
 
     test.__name__, test.__qualname__, test.__doc__ = body.__name__, body.__qualname__, body.__doc__
     return test
 
 
-class JobRepositoryContract:
-    """Subclass it, and override `open_store`."""
+class JobRepositoryContract(Contract):
+    """Subclass it, and override `under_test`."""
 
-    def open_store(self, place: Path) -> JobRepository:
-        """A new handle of the store that belongs to `place`, a directory of the test's own. The first handle finds it
-        empty; all that are open at the same time see the same jobs."""
-        raise NotImplementedError
+    kind = "repository"
+
+    @pytest.fixture
+    def under_test(self) -> Open:
+        """A function that opens a new handle of one and the same store, which is empty when a test begins. All handles
+        that are open at the same time see the same jobs."""
+        raise NotImplementedError(f"override the fixture `under_test` of {type(self).__name__}")
 
     # --- create ------------------------------------------------------------------------------------------------------
 
@@ -663,25 +666,26 @@ class JobRepositoryContract:
             assert (await there.get(job_id)).completed_chunks == 40
             assert len(await here.attempts(job_id)) == 40
 
-    def test_closing_loses_nothing(self, tmp_path: Path) -> None:
-        async def run() -> None:
-            async with self.open_store(tmp_path) as other:
-                async with self.open_store(tmp_path) as first:
-                    await first.create(job_of())
-                    lease = await first.acquire("job", "me", LONG)
-                    await first.commit(lease, Batch(chunks=[succeeded(0, 1)]))
-                    before = await everything(first)
-                async with self.open_store(tmp_path) as second:
-                    assert await everything(second) == before
-                    await second.commit(lease, Batch(chunks=[succeeded(1, 2)]))
-                assert (await other.get("job")).completed_chunks == 2
+    @asynchronous
+    async def test_closing_loses_nothing(self, under_test: Open) -> None:
+        async with under_test() as other:
+            async with under_test() as first:
+                await first.create(job_of())
+                lease = await first.acquire("job", "me", LONG)
+                await first.commit(lease, Batch(chunks=[succeeded(0, 1)]))
+                before = await everything(first)
+            async with under_test() as second:
+                assert await everything(second) == before
+                await second.commit(lease, Batch(chunks=[succeeded(1, 2)]))
+            assert (await other.get("job")).completed_chunks == 2
 
-        asyncio.run(run())
-
-    def test_any_sequence_of_operations_leaves_what_a_simple_model_says(self, tmp_path: Path) -> None:
-        hypothesis = pytest.importorskip("hypothesis")
+    def test_any_sequence_of_operations_leaves_what_a_simple_model_says(self, under_test: Open) -> None:
+        try:
+            import hypothesis
+        except ImportError:
+            not_shown("it needs hypothesis; install it with: pip install 'heliostat[testing]'")
         with asyncio.Runner() as runner:
-            here, there = self.open_store(tmp_path), self.open_store(tmp_path)
+            here, there = under_test(), under_test()
             runner.run(here.__aenter__())
             runner.run(there.__aenter__())
             number = 0

@@ -30,6 +30,7 @@ from heliostat.model import events
 from heliostat.model.cause import Cause
 from heliostat.model.result import ChunkResult
 from heliostat.model.status import JobState
+from heliostat.testing.progress import Make, ProgressSinkContract
 
 
 def tell(kind: type[Any], **fields: Any) -> Any:
@@ -504,6 +505,18 @@ class TestBar:
         file = io.StringIO()
         BarSink(file=file).handle(progressed())
         assert file.getvalue() == ""
+
+
+class TestBarSink(ProgressSinkContract):
+    @pytest.fixture
+    def under_test(self, terminal: Terminal) -> Make:
+        return lambda: BarSink(file=terminal.file)
+
+
+class TestLinesSink(ProgressSinkContract):
+    @pytest.fixture
+    def under_test(self) -> Make:
+        return lambda: LinesSink(interval=0)
 
 
 class TestChoice:

@@ -17,6 +17,13 @@ from heliostat.errors import SpecError
 from heliostat.model.cause import Cause
 from heliostat.model.events import AttemptFailed, JobEnded, JobStarted
 from heliostat.model.status import JobState
+from heliostat.testing.progress import Make, ProgressSinkContract
+
+
+class TestJsonSink(ProgressSinkContract):
+    @pytest.fixture
+    def under_test(self, tmp_path: Path) -> Make:
+        return lambda: JsonSink(JsonOptions(path=str(tmp_path / "events.jsonl")))
 
 
 def started(job_id: str = "j1", name: str = "sunrise") -> JobStarted:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from heliostat import open_repository
 from heliostat.testing.repository import JobRepositoryContract, job_of
 
 
 class TestMemoryRepository(JobRepositoryContract):
-    def open_store(self, place):
-        return open_repository(f"memory:{place}")
+    @pytest.fixture
+    def under_test(self, tmp_path):
+        return lambda: open_repository(f"memory:{tmp_path}")
 
 
 async def test_handles_without_a_name_share_nothing():

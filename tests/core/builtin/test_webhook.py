@@ -7,10 +7,12 @@ import json
 import logging
 import socket
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from email.utils import formatdate
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from heliostat.errors import PluginError, SpecError
 from heliostat.model import events
 from heliostat.model.result import ChunkResult
 from heliostat.model.status import JobState
+from heliostat.testing.progress import Make, ProgressSinkContract
 
 SECRET = "whsec"
 
@@ -132,6 +135,30 @@ def open_sink(url: str, **options: Any) -> WebhookSink:
     sink = make_webhook(WebhookOptions(url=url, **settings))
     assert isinstance(sink, WebhookSink)
     return sink
+
+
+class Taker(BaseHTTPRequestHandler):
+    """Takes everything."""
+
+    def do_POST(self) -> None:
+        document = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(204 if document["events"] else 400)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+class TestWebhookSink(ProgressSinkContract):
+    @pytest.fixture
+    def under_test(self) -> Iterator[Make]:
+        """The contract's tests have event loops of their own, so the server has a thread."""
+        with ThreadingHTTPServer(("127.0.0.1", 0), Taker) as server:
+            serving = threading.Thread(target=server.serve_forever, args=(0.02,))
+            serving.start()
+            yield lambda: open_sink(f"http://127.0.0.1:{server.server_address[1]}/hook")
+            server.shutdown()
+            serving.join()
 
 
 async def test_events_arrive_signed_in_order_and_without_those_about_frames(receiver: Receiver) -> None:

@@ -95,7 +95,7 @@ def test_records_are_kept_and_read_again(tmp_path: Path):
 
 def test_a_file_that_is_no_record_says_how_to_make_one(tmp_path: Path):
     (tmp_path / "parity.json").write_text("[{]")
-    with pytest.raises(SpecError, match="no parity record .* `pytest --heliostat-parity "):
+    with pytest.raises(SpecError, match=r"no parity record .* `pytest --heliostat-parity "):
         read_records(tmp_path / "parity.json")
     with pytest.raises(SpecError, match="no parity record"):
         read_records(tmp_path / "missing.json")

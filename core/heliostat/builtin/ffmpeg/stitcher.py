@@ -23,6 +23,9 @@ _SILENT_FAILURES = re.compile(r"Impossible to open|\[in#0[^\]]*\] Error during d
 """What ffmpeg says when it cannot read a part; it then ends with exit status 0 and half a film. The sound's input may
 have faults of its own."""
 
+_TRUNCATED = "File ended prematurely"
+"""What ffmpeg says of the same with a part in Matroska, but of a sound in it too."""
+
 _FAST_START = (".mp4", ".m4v", ".mov")
 
 
@@ -43,13 +46,17 @@ class FfmpegStitcher(Stitcher):
                 await in_thread(lambda: listing.write_bytes(b"".join(_listing(parts, starts, Path(folder)))))
                 arguments = [*self._inputs(request, listing), *self._output(unfinished)]
                 done = await run_ffmpeg(arguments, cwd=request.job_dir)
-            if done.exit_code != 0 or _SILENT_FAILURES.search(done.stderr_tail):
+            if done.exit_code != 0 or self._is_incomplete(done.stderr_tail):
                 raise StitchFailed(f"ffmpeg could not join the parts: {done.complaint}", stderr_tail=done.stderr_tail)
             if self._options.part_starts is not None:
                 await self._check(request, unfinished, starts)
             return await in_thread(lambda: _deliver(unfinished, film, request.output))
         finally:
             unfinished.unlink(missing_ok=True)
+
+    def _is_incomplete(self, stderr_tail: str) -> bool:
+        truncated = _TRUNCATED in stderr_tail and not self._options.audio_input
+        return truncated or _SILENT_FAILURES.search(stderr_tail) is not None
 
     def _starts(self, request: StitchRequest) -> list[int]:
         """Microseconds at which each part begins, counted from the first one."""

@@ -89,18 +89,15 @@ def server() -> Iterator[Server]:
         running.stop()
 
 
-class TestPostgresqlRepository(JobRepositoryContract):
-    @pytest.fixture(autouse=True)
-    def database(self, server: Server, tmp_path: Path) -> None:
-        self.url = server.new_database(tmp_path.name)
-
-    def open_store(self, place):
-        return open_repository(self.url)
-
-
 @pytest.fixture
 def url(server: Server, tmp_path: Path) -> str:
     return server.new_database(tmp_path.name)
+
+
+class TestPostgresqlRepository(JobRepositoryContract):
+    @pytest.fixture
+    def under_test(self, url: str):
+        return lambda: open_repository(url)
 
 
 async def test_a_database_of_a_newer_heliostat_is_refused(url: str):

@@ -23,8 +23,9 @@ from heliostat.testing.repository import JobRepositoryContract, attempt_of, job_
 
 
 class TestSqliteRepository(JobRepositoryContract):
-    def open_store(self, place):
-        return open_repository(f"sqlite:///{place}/some folder/jobs ü.db")
+    @pytest.fixture
+    def under_test(self, tmp_path):
+        return lambda: open_repository(f"sqlite:///{tmp_path}/some folder/jobs ü.db")
 
 
 @pytest.fixture

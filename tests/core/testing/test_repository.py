@@ -1,0 +1,22 @@
+"""The contract of repositories finds what is broken, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+FAILS = {
+    "TestEndless": {"jobs are listed newest first", "only jobs in the states asked for are listed"},
+    "TestDeaf": {"a wish reaches the coordinator", "a pause does not replace a cancel"},
+    "TestWelcoming": {"an id is taken once"},
+    "TestTorn": {"a chunk is counted once and in its turn"},
+    "TestGenerous": {
+        "a job has one coordinator",
+        "of many that want a job one gets it",
+        "a job whose coordinator is known to be dead can be taken over",
+        "an empty commit renews the lease",
+    },
+}
+
+
+def test_each_broken_repository_fails_the_points_that_it_breaks(failing: Callable[[str], dict[str, set[str]]]):
+    assert failing("broken_repositories.py") == FAILS
