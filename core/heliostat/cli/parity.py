@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import subprocess
@@ -39,23 +40,28 @@ def report(worker: str | None, pairs: Iterable[str], artifacts: str | None, file
 
 
 def _chosen(worker: str | None, pairs: Iterable[str]) -> Iterator[WorkerChoice]:
-    import msgspec
-
     from heliostat.cli.plugin_use import choose_worker
+    from heliostat.errors import HeliostatError
     from heliostat.plugins import registry
 
     if worker is not None:
         yield choose_worker(worker, pairs)
         return
     for entry in registry().all("worker_adapter"):
-        needed = [
-            option.encode_name for option in msgspec.structs.fields(entry.options or msgspec.Struct) if option.required
-        ]
-        if needed:
-            settings = " ".join(f"--set {name}=…" for name in needed)
-            say(f"{entry.name} was not run: it needs options; run it with --worker {entry.name} {settings}")
+        try:
+            asyncio.run(_open(entry.name))
+        except HeliostatError as error:
+            say(f"{entry.name} was not run ({error}); choose it with --worker {entry.name} --set KEY=VALUE")
         else:
             yield choose_worker(entry.name, ())
+
+
+async def _open(worker: str) -> None:
+    """Raises HeliostatErrors."""
+    from heliostat.plugins import open_worker
+
+    async with open_worker(worker):
+        pass
 
 
 def _run(choice: WorkerChoice, artifacts: str | None) -> list[Record]:

@@ -47,6 +47,7 @@ def test_runs_the_suite_on_what_is_installed(
         "  not shown: throttled costs no attempt and lowers concurrency (nothing was given that provokes throttled)",
     ]
     assert "running the contract suite on local" in done.err
+    assert "aws-lambda was not run (no function is named; give --set stack=NAME" in done.err
 
 
 BROKEN = """

@@ -274,8 +274,8 @@ def test_a_byte_order_mark_does_no_harm(write: Write) -> None:
         (
             {"zzz": "x"},
             (
-                "$: unknown key 'zzz'; there are assetsUrl, chunks, env, id, inputs, merge, mergeCommand, metadata, name,"
-                " progress"
+                "$: unknown key 'zzz'; there are assetsUrl, chunks, env, id, inputs, merge, mergeCommand, metadata,"
+                " name, progress"
             ),
         ),
         ({"merge": {"stitcher": "ffmpeg"}}, "$.merge: the key 'output' is missing"),
