@@ -514,13 +514,13 @@ class WorkerAdapterContract(Contract):
     ) -> None:
         """A folder of so many files that their names alone are more than one message holds."""
         length = 800
-        count = under_test.transport_limit // (length - 100)
+        count = under_test.transport_limit // length
         async with trial:
             status = await trial.run(film((f"files={count},{length}",), outputs=["chunks/all/"]))
             assert status.state is JobState.COMPLETED, status.error
             outputs = (await self._result(trial, 0)).outputs
             assert len(outputs) == count
-            assert sum(len(output.path) for output in outputs) > under_test.transport_limit
+            assert len(to_json(outputs)) > under_test.transport_limit
             assert await trial.read(outputs[-1]) in [b"%d" % digit for digit in range(10)]
 
     @asynchronous

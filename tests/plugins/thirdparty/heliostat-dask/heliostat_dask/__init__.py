@@ -1,0 +1,1 @@
+"""Heliostat on a Dask cluster: attempts are tasks of Dask distributed."""
