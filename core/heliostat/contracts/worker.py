@@ -68,6 +68,7 @@ class WorkerAdapter(ABC):
     name: str = "worker"
     """What events and messages call it."""
     limits: WorkerLimits = WorkerLimits()
+    """Read once the adapter is open."""
     artifacts: str | None = None
     """The URL of the artifact store that its workers use, when they do not share the job directory. Known once the
     adapter is open; a store that the manager was given goes before it."""

@@ -114,10 +114,9 @@ class Execution:
         self._reason: str | None = None
         self._failure: Failure | None = None
 
-        limits = self._worker.limits
-        self._timeout = min((t for t in (options.chunk_timeout, limits.longest_chunk) if t is not None), default=None)
-        wanted = options.concurrency or limits.default_concurrency
-        self._window = Window(max(1, min(wanted, limits.concurrency or wanted)))
+        self._timeout: float | None = None
+        self._window: Window
+        self._told_of_start = False
         self._retry = RetryPolicy(options.retries, options.retry_delay)
         self._counters = Counters(metrics or JobMetrics())
         self._logs = JobLogs(self._job_dir, job_id)
@@ -168,12 +167,10 @@ class Execution:
         interrupted: asyncio.CancelledError | None = None
         output: str | None = None
         try:
-            self._announce.job_started(
-                self._spec.name, self._worker.name, self._window.most, self._meter.completed_frames
-            )
             try:
                 self._opening = asyncio.current_task()
                 async with self._executor.opened():
+                    self._begin_run()
                     await self._prepare()
                     self._opening = None
                     await self._run_slots()
@@ -207,6 +204,15 @@ class Execution:
             await asyncio.gather(*helpers, return_exceptions=True)
             await self._observers.finish()
 
+    def _begin_run(self) -> None:
+        """Take the adapter's limits, which it may only know once it is open, and say that the job runs."""
+        limits, asked = self._worker.limits, self._options
+        self._timeout = min((t for t in (asked.chunk_timeout, limits.longest_chunk) if t is not None), default=None)
+        wanted = asked.concurrency or limits.default_concurrency
+        self._window = Window(max(1, min(wanted, limits.concurrency or wanted)))
+        self._told_of_start = True
+        self._announce.job_started(self._spec.name, self._worker.name, self._window.most, self._meter.completed_frames)
+
     async def _prepare(self) -> None:
         """Send the inputs to where the workers find them. Raises SpecError and ArtifactError."""
         self._artifacts = self._artifacts or self._executor.artifacts
@@ -233,6 +239,8 @@ class Execution:
 
     async def _finish(self, began: float, output: str | None) -> JobResult:
         """Commit how the run ended, and tell it: the callbacks' last word comes before the job's state changes."""
+        if not self._told_of_start:  # the adapter did not open
+            self._begin_run()
         await self._ledger.drain()
         await self._observers.finish_progress()
         completed = self._ledger.committed

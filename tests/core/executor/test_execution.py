@@ -477,3 +477,36 @@ async def test_jobs_that_come_and_go_open_and_close_the_adapter_in_turn(make_spe
 
     await asyncio.gather(*(one(turns) for turns in range(60)))
     assert (worker.open, worker.most) == (0, 1)
+
+
+async def test_limits_that_are_learnt_by_connecting_hold_from_the_first_chunk(make_spec: MakeSpec, tmp_path: Path):
+    class Connecting(ScriptedWorker):
+        async def __aenter__(self):
+            self.limits = WorkerLimits(default_concurrency=5, longest_chunk=30.0)
+            return self
+
+    timeouts: list[float | None] = []
+    started: list[int] = []
+    worker = Connecting(lambda request: timeouts.append(request.timeout), steps=lambda request: 3)
+    await JobExecutor(worker).execute(
+        make_spec(20),
+        JobExecutionOptions(
+            job_dir=tmp_path,
+            on_event=lambda event: started.append(event.concurrency) if isinstance(event, events.JobStarted) else None,
+        ),
+    )
+    assert (worker.most_at_once, set(timeouts), started) == (5, {30.0}, [5])
+
+
+async def test_a_job_whose_adapter_does_not_open_is_told_from_start_to_end(make_spec: MakeSpec, tmp_path: Path):
+    class Closed(ScriptedWorker):
+        async def __aenter__(self):
+            raise errors.Misconfigured("the door is locked; bring the key")
+
+    kinds: list[str] = []
+    with pytest.raises(errors.JobFailed, match="bring the key"):
+        await JobExecutor(Closed()).execute(
+            make_spec(2),
+            JobExecutionOptions(job_dir=tmp_path, on_event=lambda event: kinds.append(type(event).__name__)),
+        )
+    assert kinds == ["JobStarted", "Progressed", "JobEnded"]
