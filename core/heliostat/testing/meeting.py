@@ -63,6 +63,11 @@ class Meeting:
         for command in self._all:
             command.close()
 
+    @property
+    def arrived(self) -> int:
+        """How many commands have come so far."""
+        return len(self._all)
+
     async def next(self) -> RunningCommand:
         """The next command that arrives."""
         return await self._come.get()

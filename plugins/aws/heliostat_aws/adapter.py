@@ -7,6 +7,7 @@ import base64
 import contextlib
 import json
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -162,58 +163,59 @@ class LambdaAdapter(WorkerAdapter):
     # --- attempts ----------------------------------------------------------------------------------------------------
 
     async def run(self, request: ChunkRequest, report: ChunkReport) -> ChunkResult:
-        conversation = Conversation(report)
+        call = _Call(uuid.uuid4().hex, request, Conversation(report), report)
         if self._replies is not None:
-            self._replies.listen(request.attempt_id, conversation.hear)
+            self._replies.listen(call.id, call.conversation.hear)
         run = self._run_event if self._options.invocation == "event" else self._run_sync
-        running = asyncio.ensure_future(run(request, conversation, report))
+        running = asyncio.ensure_future(run(call))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            await self._end(request, running)
+            await self._end(call, running)
             raise
         finally:
             if self._replies is not None:
-                self._replies.forget(request.attempt_id)
+                self._replies.forget(call.id)
 
-    async def _run_sync(self, request: ChunkRequest, conversation: Conversation, report: ChunkReport) -> ChunkResult:
-        answer, usage = await self._in_pool(partial(self._invoke, request, report))
+    async def _run_sync(self, call: _Call) -> ChunkResult:
+        answer, usage = await self._in_pool(partial(self._invoke, call))
         # What the worker said before it answered may still be on its way.
-        await conversation.until(answer.batches if self._replies is not None else 0)
+        await call.conversation.until(answer.batches if self._replies is not None else 0)
         result = await self._whole(answer.message)
         return msgspec.structs.replace(result, usage=usage)
 
-    async def _run_event(self, request: ChunkRequest, conversation: Conversation, report: ChunkReport) -> ChunkResult:
-        await self._in_pool(partial(self._invoke_event, request))
+    async def _run_event(self, call: _Call) -> ChunkResult:
+        conversation = call.conversation
+        await self._in_pool(partial(self._invoke_event, call))
         begun = time.monotonic()
         while conversation.answer is None:
             await conversation.until(None)
             now, heard = time.monotonic(), conversation.heard_clock
             if conversation.answer is None and (now - begun > START if heard is None else now - heard > SILENCE):
                 # Should it come to life yet, it finds the marker and ends.
-                await self._in_pool(partial(self._mark, request))
+                await self._in_pool(partial(self._mark, call))
                 raise WorkerLost("nothing has been heard of the invocation; see its log in CloudWatch")
         return await self._whole(conversation.answer)
 
-    async def _end(self, request: ChunkRequest, running: asyncio.Future[ChunkResult]) -> None:
+    async def _end(self, call: _Call, running: asyncio.Future[ChunkResult]) -> None:
         """Ask the worker to end, and wait until it has: what it still did would be billed all the same."""
-        asking = asyncio.ensure_future(self._in_pool(partial(self._mark, request)))
+        asking = asyncio.ensure_future(self._in_pool(partial(self._mark, call)))
         try:
             await asyncio.wait([running], timeout=CANCEL_PATIENCE)
             await asyncio.wait([asking], timeout=CANCEL_PATIENCE)
         finally:
             if running.done():
                 running.cancelled() or running.exception()
-                self._pool.submit(self._unmark, request)
+                self._pool.submit(self._unmark, call)
             running.cancel()
 
     # --- calls, on threads -------------------------------------------------------------------------------------------
 
-    def _invoke(self, request: ChunkRequest, report: ChunkReport) -> tuple[_Answer, Usage | None]:
+    def _invoke(self, call: _Call) -> tuple[_Answer, Usage | None]:
         """Raises AttemptErrors."""
         try:
             response = self._lambda.invoke(
-                **self._target("RequestResponse"), LogType="Tail", Payload=self._payload(request, "sync")
+                **self._target("RequestResponse"), LogType="Tail", Payload=self._payload(call, "sync")
             )
             payload = response["Payload"].read()
         except Exception as error:
@@ -222,26 +224,26 @@ class LambdaAdapter(WorkerAdapter):
         usage_report = read_report(log)
         if response.get("FunctionError"):
             raise of_function(*_complaint(payload), usage_report, log)
-        message = read_answer(payload, report)
+        message = read_answer(payload, call.report)
         if message is None:
             raise WorkerLost("the function answered with a report in place of a result; deploy it again")
         batches = msgspec.json.decode(payload, type=_Batches).batches
         return _Answer(message, batches), usage_of(usage_report, self._options.usd_per_gb_second)
 
-    def _invoke_event(self, request: ChunkRequest) -> None:
+    def _invoke_event(self, call: _Call) -> None:
         try:
-            self._lambda.invoke(**self._target("Event"), Payload=self._payload(request, "event"))
+            self._lambda.invoke(**self._target("Event"), Payload=self._payload(call, "event"))
         except Exception as error:
             raise of_call(error, f"function {self._function}") from error
 
     def _target(self, invocation: str) -> dict[str, str]:
         return {"FunctionName": self._function, "InvocationType": invocation, **self._qualifier()}
 
-    def _payload(self, request: ChunkRequest, invocation: Literal["sync", "event"]) -> bytes:
+    def _payload(self, call: _Call, invocation: Literal["sync", "event"]) -> bytes:
         """The request line of the wire format, and beside it how to answer. The worker opens the store by its role."""
         plain = self.artifacts.partition("?")[0] if self.artifacts else None
-        line = encode_request(msgspec.structs.replace(request, artifacts=plain)).rstrip()
-        delivery = Delivery(invocation, self._replies.url if self._replies is not None else None)
+        line = encode_request(msgspec.structs.replace(call.request, artifacts=plain)).rstrip()
+        delivery = Delivery(call.id, invocation, self._replies.url if self._replies is not None else None)
         return line[:-1] + b"," + msgspec.json.encode(delivery)[1:]
 
     async def _whole(self, message: ChunkResult | Stored) -> ChunkResult:
@@ -260,21 +262,30 @@ class LambdaAdapter(WorkerAdapter):
         body: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
         return body
 
-    def _mark(self, request: ChunkRequest) -> None:
-        self._s3.put_object(**self._marker(request), Body=b"")
+    def _mark(self, call: _Call) -> None:
+        self._s3.put_object(**self._marker(call), Body=b"")
 
-    def _unmark(self, request: ChunkRequest) -> None:
+    def _unmark(self, call: _Call) -> None:
         with contextlib.suppress(Exception):  # it expires by itself
-            self._s3.delete_object(**self._marker(request))
+            self._s3.delete_object(**self._marker(call))
 
-    def _marker(self, request: ChunkRequest) -> dict[str, str]:
-        return {"Bucket": self._bucket, "Key": self._key(cancel_key(request.job_id, request.attempt_id))}
+    def _marker(self, call: _Call) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._key(cancel_key(call.request.job_id, call.id))}
 
     async def _in_pool(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{key}" if self._prefix else key
+
+
+class _Call(NamedTuple):
+    """One call of the function."""
+
+    id: str
+    request: ChunkRequest
+    conversation: Conversation
+    report: ChunkReport
 
 
 class _Answer(NamedTuple):

@@ -24,9 +24,9 @@ PATIENCE: Final = 3.0
 class Batch(Struct, frozen=True, rename="camel"):
     """One message on the queue."""
 
-    attempt_id: str
+    call_id: str
     number: int
-    """From 0, for each attempt."""
+    """From 0, for each call."""
     lines: str
     """Messages of the wire format, a line each."""
 

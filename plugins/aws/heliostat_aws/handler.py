@@ -70,18 +70,18 @@ class Environment:
     async def serve(self, event: dict[str, Any], context: Any) -> dict[str, Any] | None:
         begun = time.monotonic()
         ends = begun + context.get_remaining_time_in_millis() / 1000
-        delivery = msgspec.convert(event, Delivery)
         try:
             request = decode_request(msgspec.json.encode(event))
+            delivery = msgspec.convert(event, Delivery)
         except AttemptError as error:
             return _returned(encode_message(ResultMessage(failed_result(error, None, 0.0))), 0)
         store, worker = await self._worker(request.artifacts or os.environ["HELIOSTAT_ARTIFACTS"])
-        if delivery.invocation == "event" and not await _claim(store, request, context.aws_request_id):
+        if delivery.invocation == "event" and not await _claim(store, request, delivery, context.aws_request_id):
             return None  # Lambda delivered it twice
         report: ReportSender | SilentReport = SilentReport()
         if delivery.reply_queue:
-            report = ReportSender(self._queue(), delivery.reply_queue, request.attempt_id)
-        result = await self._run(store, worker, request, report, begun, ends)
+            report = ReportSender(self._queue(), delivery.reply_queue, delivery.call_id)
+        result = await self._run(store, worker, request, delivery, report, begun, ends)
         result = msgspec.structs.replace(
             result,
             worker=os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME"),
@@ -91,12 +91,13 @@ class Environment:
                 os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME", ""),
             ),
         )
+        key = result_key(request.job_id, delivery.call_id)
         if delivery.invocation == "event":
-            last = await _fitted(result, request, store, LARGEST_REPLY)
+            last = await _fitted(result, key, store, LARGEST_REPLY)
             await asyncio.to_thread(report.close, last)
             return None
         await asyncio.to_thread(report.close)
-        return _returned(await _fitted(result, request, store, LARGEST_ANSWER), report.batches)
+        return _returned(await _fitted(result, key, store, LARGEST_ANSWER), report.batches)
 
     async def _worker(self, url: str) -> tuple[ArtifactStore, RemoteWorker]:
         """The store of this address, and the worker that uses it; kept for the next invocations."""
@@ -119,6 +120,7 @@ class Environment:
         store: ArtifactStore,
         worker: RemoteWorker,
         request: ChunkRequest,
+        delivery: Delivery,
         report: ReportSender | SilentReport,
         begun: float,
         ends: float,
@@ -128,7 +130,7 @@ class Environment:
         timeout = left if request.timeout is None else min(left, request.timeout)
         request = msgspec.structs.replace(request, timeout=max(0.1, timeout))
         attempt = asyncio.ensure_future(worker.run(request, report, grace=GRACE, warden=self._warden))
-        marker = asyncio.ensure_future(_until_marked(store, cancel_key(request.job_id, request.attempt_id)))
+        marker = asyncio.ensure_future(_until_marked(store, cancel_key(request.job_id, delivery.call_id)))
         try:
             # The deadline holds for fetching and delivering too, which `request.timeout` says nothing of.
             await asyncio.wait(
@@ -158,22 +160,21 @@ async def _until_marked(store: ArtifactStore, key: str) -> None:
                 return
 
 
-async def _claim(store: ArtifactStore, request: ChunkRequest, invocation: str) -> bool:
-    """Whether this invocation is the attempt's own: the first to write its claim."""
+async def _claim(store: ArtifactStore, request: ChunkRequest, delivery: Delivery, invocation: str) -> bool:
+    """Whether this invocation answers the call: the first to write its claim does."""
     token = f"{invocation} {uuid.uuid4()}".encode()
     with tempfile.NamedTemporaryFile(prefix="heliostat-") as file:
         file.write(token)
         file.flush()
-        there = await store.put(claim_key(request.job_id, request.attempt_id), Path(file.name), if_absent=True)
+        there = await store.put(claim_key(request.job_id, delivery.call_id), Path(file.name), if_absent=True)
     return there.sha256 == hashlib.sha256(token).hexdigest()
 
 
-async def _fitted(result: ChunkResult, request: ChunkRequest, store: ArtifactStore, largest: int) -> bytes:
-    """The result as a message; or, when that is too large to be sent, a message that says where it is stored."""
+async def _fitted(result: ChunkResult, key: str, store: ArtifactStore, largest: int) -> bytes:
+    """The result as a message; or, when that is too large to be sent, a message that says where it is stored: there."""
     message = encode_message(ResultMessage(result))
     if len(message) <= largest:
         return message
-    key = result_key(request.job_id, request.attempt_id)
     with tempfile.NamedTemporaryFile(prefix="heliostat-") as file:
         file.write(message)
         file.flush()

@@ -14,9 +14,12 @@ USD_PER_REQUEST: Final = 0.20 / 1e6
 """https://aws.amazon.com/lambda/pricing, all regions but a few."""
 
 
-class Delivery(Struct, frozen=True, rename="camel", omit_defaults=True):
+class Delivery(Struct, frozen=True, rename="camel"):
     """What stands beside the request of the wire format: how the worker answers."""
 
+    call_id: str
+    """New for each call of the function. Lambda may deliver one call several times, and an attempt may be called twice;
+    this tells the two apart."""
     invocation: Literal["sync", "event"] = "sync"
     reply_queue: str | None = None
     """The URL of the queue that reports go to, and in event mode the result."""

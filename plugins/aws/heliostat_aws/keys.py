@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 
-def cancel_key(job_id: str, attempt_id: str) -> str:
-    """Is there: the attempt is to end."""
-    return f"control/{job_id}/cancel/{attempt_id}"
+def cancel_key(job_id: str, call_id: str) -> str:
+    """Is there: the call is to end."""
+    return f"control/{job_id}/cancel/{call_id}"
 
 
-def claim_key(job_id: str, attempt_id: str) -> str:
-    """Is there: an invocation has this attempt, and any other that was given it is a duplicate."""
-    return f"control/{job_id}/claims/{attempt_id}"
+def claim_key(job_id: str, call_id: str) -> str:
+    """Is there: an invocation answers this call, and any other that was given it is a duplicate."""
+    return f"control/{job_id}/claims/{call_id}"
 
 
-def result_key(job_id: str, attempt_id: str) -> str:
+def result_key(job_id: str, call_id: str) -> str:
     """A result that was too large to be sent."""
-    return f"control/{job_id}/results/{attempt_id}.json"
+    return f"control/{job_id}/results/{call_id}.json"

@@ -87,9 +87,9 @@ def deployer_policy(place: Place, image: str | None = None) -> dict[str, Any]:
             "Bucket",
             "s3",
             "CreateBucket DeleteBucket DeleteBucketPolicy GetBucketOwnershipControls GetBucketPolicy"
-            " GetBucketPublicAccessBlock GetBucketTagging GetEncryptionConfiguration GetLifecycleConfiguration ListBucket"
-            " ListBucketVersions PutBucketOwnershipControls PutBucketPolicy PutBucketPublicAccessBlock PutBucketTagging"
-            " PutEncryptionConfiguration PutLifecycleConfiguration",
+            " GetBucketPublicAccessBlock GetBucketTagging GetEncryptionConfiguration GetLifecycleConfiguration"
+            " ListBucket ListBucketVersions PutBucketOwnershipControls PutBucketPolicy PutBucketPublicAccessBlock"
+            " PutBucketTagging PutEncryptionConfiguration PutLifecycleConfiguration",
             place.bucket,
         ),
         _allow("Artifacts", "s3", "DeleteObject DeleteObjectVersion PutObject", f"{place.bucket}/*"),
@@ -120,7 +120,8 @@ def deployer_policy(place: Place, image: str | None = None) -> dict[str, Any]:
         _allow(
             "Queues",
             "sqs",
-            "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl ListQueueTags SetQueueAttributes TagQueue UntagQueue",
+            "CreateQueue DeleteQueue GetQueueAttributes GetQueueUrl ListQueueTags SetQueueAttributes TagQueue"
+            " UntagQueue",
             place.arn("sqs", f"{place.stack}-failures"),
             place.arn("sqs", f"{place.stack}-replies-*"),
         ),

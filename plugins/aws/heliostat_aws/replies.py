@@ -18,7 +18,7 @@ from heliostat_aws.errors import of_call
 
 LISTENERS: Final = 4
 """Threads that receive; each takes up to ten messages at a time."""
-WAIT: Final = 2
+WAIT: Final = 1
 """Seconds that one call waits for messages; closing takes no longer."""
 ABANDONED_AFTER: Final = 86_400
 """Seconds after which a queue is taken for one whose coordinator died."""
@@ -27,7 +27,7 @@ logger = logging.getLogger("heliostat.aws")
 
 
 Heard = Callable[[Batch], None]
-"""Is given what one attempt's worker says, on a thread of the queue."""
+"""Is given what one call's worker says, on a thread of the queue."""
 
 
 class ReplyQueue:
@@ -67,11 +67,11 @@ class ReplyQueue:
         with contextlib.suppress(Exception):
             self._sqs.delete_queue(QueueUrl=self.url)
 
-    def listen(self, attempt_id: str, heard: Heard) -> None:
-        self._listeners[attempt_id] = heard
+    def listen(self, call_id: str, heard: Heard) -> None:
+        self._listeners[call_id] = heard
 
-    def forget(self, attempt_id: str) -> None:
-        self._listeners.pop(attempt_id, None)
+    def forget(self, call_id: str) -> None:
+        self._listeners.pop(call_id, None)
 
     def _listen(self) -> None:
         while not self._closing.is_set():
@@ -97,7 +97,7 @@ class ReplyQueue:
     def _hand_on(self, body: str) -> None:
         try:
             batch = msgspec.json.decode(body, type=Batch)
-            if (heard := self._listeners.get(batch.attempt_id)) is not None:
+            if (heard := self._listeners.get(batch.call_id)) is not None:
                 heard(batch)
         except (msgspec.DecodeError, HeliostatError, RuntimeError) as error:
             logger.warning("a reply of a worker is of no use: %s", error)

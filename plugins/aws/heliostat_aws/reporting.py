@@ -27,10 +27,10 @@ class ReportSender:
     """A ChunkReport. `close` sends what is left; its number of batches then goes with the result, so that the
     coordinator knows what to wait for."""
 
-    def __init__(self, sqs: Any, queue_url: str, attempt_id: str) -> None:
+    def __init__(self, sqs: Any, queue_url: str, call_id: str) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
-        self._attempt_id = attempt_id
+        self._call_id = call_id
         self._lines: list[bytes] = []
         self._frames: float | None = None
         self._lock = threading.Lock()
@@ -83,7 +83,7 @@ class ReportSender:
     def _send_lines(self, lines: list[bytes]) -> None:
         if not lines:
             return
-        batch = Batch(self._attempt_id, self.batches, b"".join(lines).decode())
+        batch = Batch(self._call_id, self.batches, b"".join(lines).decode())
         body = msgspec.json.encode(batch)
         if len(body) <= LARGEST:
             self._send_body(body.decode())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from botocore import exceptions as botocore
+
 from heliostat.errors import ArtifactError
 
 _LOG_IN: Final = "the AWS credentials have expired; log in again, for example with `aws sso login`"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from heliostat.errors import ArtifactError, SpecError
 from msgspec import Struct
 
+from heliostat.errors import ArtifactError, SpecError
 from heliostat_aws.session import Connection
 
 _FORM: Final = "s3://bucket/prefix?region=…&profile=…&endpoint_url=…, where all but the bucket may be left out"
@@ -44,9 +44,7 @@ class S3Location(Struct, frozen=True, kw_only=True):
         )
         if not well_formed:
             raise SpecError(f"{url!r} is no URL of an S3 bucket; write {_FORM}")
-        return cls(
-            bucket=parts.netloc, prefix=f"{prefix}/" if prefix else "", connection=Connection(**dict(query))
-        )
+        return cls(bucket=parts.netloc, prefix=f"{prefix}/" if prefix else "", connection=Connection(**dict(query)))
 
     @property
     def address(self) -> str:
@@ -85,6 +83,6 @@ class S3Location(Struct, frozen=True, kw_only=True):
 
 
 def _is_key(key: str) -> bool:
-    """Control characters cannot stand in the XML that S3 is told with what to delete, nor lone surrogates in its URLs."""
+    """Control characters cannot stand in the XML that tells S3 what to delete, nor lone surrogates in a URL."""
     printable = all(" " <= character != "\x7f" and not "\ud800" <= character <= "\udfff" for character in key)
     return printable and {"", ".", ".."}.isdisjoint(key.split("/"))

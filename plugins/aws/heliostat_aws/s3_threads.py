@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -30,8 +31,8 @@ class Threads:
             raise Abandoned
 
     async def run(self, work: Callable[[], T], *, to_the_end: bool = False) -> T:
-        """Call `work` on a thread and wait for its end. A cancellation meanwhile makes `check_on` raise in it, unless it
-        must come to its end, and is raised when the work has ended."""
+        """Call `work` on a thread and wait for its end. A cancellation meanwhile makes `check_on` raise in it, unless
+        it must come to its end, and is raised when the work has ended."""
         abandoned = threading.Event()
         job = self._pool.submit(self._do, work, lambda: not abandoned.is_set())
         result = asyncio.wrap_future(job)
@@ -61,9 +62,16 @@ class Threads:
             self._current.wanted = None
 
 
-async def side_by_side(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What the calls return, in their order. The first failure ends the others and is raised when all have ended."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
+async def side_by_side(call: Callable[[A], Awaitable[T]], items: Iterable[A], at_once: int) -> list[T]:
+    """`[await call(item) for item in items]`, so many at a time. The first failure ends the others, and is raised when
+    all have ended."""
+    turns = asyncio.Semaphore(at_once)
+
+    async def in_turn(item: A) -> T:
+        async with turns:
+            return await call(item)
+
+    tasks = [asyncio.ensure_future(in_turn(item)) for item in items]
     try:
         return await asyncio.gather(*tasks)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from msgspec import Struct
@@ -17,14 +18,25 @@ class Connection(Struct, frozen=True, kw_only=True):
     endpoint_url: str | None = None
 
 
+@functools.cache
+def _loader() -> Any:
+    """Reads the descriptions of services, which takes longer than all the rest, and keeps them for the next client."""
+    from botocore.loaders import Loader
+
+    return Loader()
+
+
 def open_client(service: str, connection: Connection, **config: Any) -> Any:
     """A boto3 client; `config` goes to `botocore.config.Config`. Raises Misconfigured."""
     import boto3
+    import botocore.session
     from botocore.config import Config
     from botocore.exceptions import NoRegionError, ProfileNotFound
 
     try:
-        session = boto3.Session(profile_name=connection.profile, region_name=connection.region)
+        core = botocore.session.Session(profile=connection.profile)
+        core.register_component("data_loader", _loader())
+        session = boto3.Session(botocore_session=core, region_name=connection.region)
         if session.get_credentials() is None:
             raise Misconfigured(
                 "there are no AWS credentials; log in with `aws sso login`, set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"
