@@ -35,6 +35,8 @@ from heliostat.testing.trial import Trial, film
 from heliostat.worker.ffmpeg import find_ffmpeg
 
 SUNRISE = Path(__file__).parents[3] / "core" / "examples" / "sunrise"
+TEMPLATE = Path(__file__).parents[3] / "infra" / "aws" / "template.yaml"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/heliostat-worker:1"
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -279,3 +281,33 @@ async def test_the_sunrise_is_the_same_film_with_the_same_transcript(
     assert transcripts[0] == transcripts[1]
     stored = boto3.client("s3").list_objects_v2(Bucket="films", Prefix="studio/jobs/")["Contents"]
     assert any(entry["Key"].endswith("/sunrise.mp4") for entry in stored), "the film lies in the store too"
+
+
+@pytest.mark.filterwarnings("ignore:Tried to parse")  # kinds of resources that moto has not
+async def test_a_stack_says_all_that_the_adapter_needs(cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Made from the template, found by its name."""
+    formation = boto3.client("cloudformation")
+    formation.create_stack(
+        StackName="studio",
+        TemplateBody=TEMPLATE.read_text(),
+        Parameters=[{"ParameterKey": "ImageUri", "ParameterValue": IMAGE}],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    (stack,) = formation.describe_stacks(StackName="studio")["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    function = cloud.functions.function
+    with FakeLambda(
+        function.handler,
+        environment={**function.environment, "HELIOSTAT_ARTIFACTS": f"s3://{outputs['BucketName']}"},
+        task_root=tmp_path,
+        name=outputs["FunctionName"],
+    ) as functions:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", functions.endpoint_url)
+        async with Trial(open_worker("aws-lambda", stack="studio"), tmp_path) as trial:
+            status = await trial.run(film(("frames=2", "write=film")))
+            assert status.state is JobState.COMPLETED, status.error
+            (attempt,) = await trial.attempts(0)
+            assert attempt.result is not None
+            assert attempt.result.outputs[0].url == f"s3://{outputs['BucketName']}/jobs/job/chunks/0000.bin"
+            queues = boto3.client("sqs").list_queues(QueueNamePrefix=outputs["ReplyQueuePrefix"])
+            assert queues.get("QueueUrls", []) == [], "the adapter is closed and has taken its queue away"
