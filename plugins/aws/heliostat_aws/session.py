@@ -31,7 +31,7 @@ def open_client(service: str, connection: Connection, **config: Any) -> Any:
     import boto3
     import botocore.session
     from botocore.config import Config
-    from botocore.exceptions import NoRegionError, ProfileNotFound
+    from botocore.exceptions import BotoCoreError, NoRegionError, ProfileNotFound
 
     try:
         core = botocore.session.Session(profile=connection.profile)
@@ -50,4 +50,8 @@ def open_client(service: str, connection: Connection, **config: Any) -> Any:
     except ProfileNotFound:
         raise Misconfigured(
             f"there is no AWS profile {connection.profile!r}; `aws configure list-profiles` lists those there are"
+        ) from None
+    except BotoCoreError as error:  # half of the credentials, say, or a region that is none
+        raise Misconfigured(
+            f"AWS cannot be reached as it is set up ({error}); correct the profile or environment"
         ) from None
