@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 CANCEL_PATIENCE: Final = 20.0
 """Seconds that a cancelled invocation gets to end: its worker looks for the marker every second."""
-SILENCE: Final = 45.0
+SILENCE: Final = 30.0
 """Seconds without a sign of life after which an asynchronous invocation counts as lost; workers send one every five."""
 START: Final = 300.0
 """Seconds that an asynchronous invocation may wait in Lambda's own queue."""
