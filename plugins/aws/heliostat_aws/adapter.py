@@ -22,7 +22,7 @@ from heliostat.errors import Misconfigured, WorkerLost
 from heliostat.worker import encode_request
 from heliostat_aws.conversation import Conversation, read_answer
 from heliostat_aws.errors import of_call, of_function
-from heliostat_aws.invocation import Delivery, Stored, read_report, usage_of
+from heliostat_aws.invocation import Delivery, Report, Stored, read_report, usage_of
 from heliostat_aws.keys import cancel_key
 from heliostat_aws.options import LambdaOptions
 from heliostat_aws.replies import ReplyQueue
@@ -105,7 +105,7 @@ class LambdaAdapter(WorkerAdapter):
         # Attempts are retried by the executor, which counts them; a second invocation behind its back would be another
         # attempt. The function may take its whole time before it answers.
         self._lambda = self._client("lambda", read_timeout=seconds + 30, max_pool_connections=MOST_AT_ONCE)
-        self._s3 = self._client("s3")
+        self._s3 = self._client("s3", max_pool_connections=32)
         self._region = self._lambda.meta.region_name
         self.limits = msgspec.structs.replace(self.limits, longest_chunk=float(seconds))
         if options.reports == "sqs":
@@ -195,7 +195,10 @@ class LambdaAdapter(WorkerAdapter):
                 # Should it come to life yet, it finds the marker and ends.
                 await self._in_pool(partial(self._mark, call))
                 raise WorkerLost("nothing has been heard of the invocation; see its log in CloudWatch")
-        return await self._whole(conversation.answer)
+        result = await self._whole(conversation.answer)
+        told = result.usage
+        report = Report() if told is None else Report(told.billed_seconds, told.memory_mb)
+        return msgspec.structs.replace(result, usage=usage_of(report, self._options.usd_per_gb_second))
 
     async def _end(self, call: _Call, running: asyncio.Future[ChunkResult]) -> None:
         """Ask the worker to end, and wait until it has: what it still did would be billed all the same."""

@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 import heliostat
-from heliostat import ArtifactStore, ChunkRequest, ChunkResult, open_artifact_store
+from heliostat import ArtifactStore, ChunkRequest, ChunkResult, Usage, open_artifact_store
 from heliostat.errors import ArtifactError, AttemptCancelled, AttemptError, TimedOut
 from heliostat.worker import (
     RemoteWorker,
@@ -62,7 +62,9 @@ class Environment:
 
     def __init__(self) -> None:
         self.runner = asyncio.Runner()
-        self._root = Path(tempfile.gettempdir(), "heliostat")
+        self._tmp = Path(tempfile.gettempdir())
+        self._root = self._tmp / "heliostat"
+        self._own = {self._root, *self._tmp.iterdir()}
         self._stores: dict[str, tuple[ArtifactStore, RemoteWorker]] = {}
         self._sqs: Any = None
         self._warden = Warden()
@@ -82,6 +84,7 @@ class Environment:
         if delivery.reply_queue:
             report = ReportSender(self._queue(), delivery.reply_queue, delivery.call_id)
         result = await self._run(store, worker, request, delivery, report, begun, ends)
+        await asyncio.to_thread(self._sweep)
         result = msgspec.structs.replace(
             result,
             worker=os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME"),
@@ -93,6 +96,10 @@ class Environment:
         )
         key = result_key(request.job_id, delivery.call_id)
         if delivery.invocation == "event":
+            # Nobody gets Lambda's own report of such an invocation; it differs by the milliseconds from here on.
+            memory = int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0))
+            usage = Usage(billed_seconds=round(time.monotonic() - begun, 3), memory_mb=memory)
+            result = msgspec.structs.replace(result, usage=usage)
             last = await _fitted(result, key, store, LARGEST_REPLY)
             await asyncio.to_thread(report.close, last)
             return None
@@ -109,6 +116,15 @@ class Environment:
             )
             self._stores[url] = store, worker
         return self._stores[url]
+
+    def _sweep(self) -> None:
+        """Remove what a command has left in the temporary directory, beside the folder of its own."""
+        for path in {*self._tmp.iterdir()} - self._own:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def _queue(self) -> Any:
         if self._sqs is None:

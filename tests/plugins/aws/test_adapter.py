@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import msgspec
 import pytest
 from aiohttp import web
 from fake_lambda import FakeLambda
@@ -88,8 +89,9 @@ async def test_what_is_lost_on_the_way_costs_no_attempt(cloud: Any, tmp_path: Pa
         assert status.metrics.failures == {Cause.WORKER_LOST: 1}
 
 
-async def test_a_result_tells_what_it_cost_and_where_its_log_is(cloud: Any, tmp_path: Path):
-    async with Trial(adapter(cloud), tmp_path) as trial:
+@pytest.mark.parametrize("invocation", ["sync", "event"])
+async def test_a_result_tells_what_it_cost_and_where_its_log_is(cloud: Any, tmp_path: Path, invocation: str):
+    async with Trial(adapter(cloud, invocation=invocation), tmp_path) as trial:
         status = await trial.run(film(("write=film",)))
         (attempt,) = await trial.attempts(0)
         assert attempt.result is not None
@@ -194,6 +196,27 @@ async def test_without_reports_chunks_run_all_the_same(cloud: Any, tmp_path: Pat
     async with Trial(adapter(cloud, reports="off"), tmp_path) as trial:
         status = await trial.run(film(("frames=2", "write=film")))
         assert status.state is JobState.COMPLETED, status.error
+
+
+async def test_a_chunk_finds_nothing_of_the_one_before(cloud: Any, tmp_path: Path):
+    """In the same execution environment, whose home is its temporary directory."""
+    leave = 'mkdir "$HOME/deep"; echo > "$HOME/deep/left"; echo > "$HOME/left"; '
+    scripts = [f'{leave} ls "$HOME" > "$1"', 'ls "$HOME" > "$1"']
+    spec = film(*[()] * 2)
+    chunks = [
+        msgspec.structs.replace(chunk, command=("sh", "-c", script, "sh", chunk.output_file))
+        for chunk, script in zip(spec.chunks, scripts, strict=True)
+    ]
+    async with Trial(adapter(cloud), tmp_path) as trial:
+        status = await trial.run(msgspec.structs.replace(spec, chunks=tuple(chunks)), concurrency=1)
+        assert status.state is JobState.COMPLETED, status.error
+        listed = []
+        for index in range(2):
+            (attempt,) = await trial.attempts(index)
+            assert attempt.result is not None
+            listed.append((await trial.read(attempt.result.outputs[0])).decode().split())
+        assert {"deep", "left", "heliostat"} <= set(listed[0])
+        assert set(listed[1]) == set(listed[0]) - {"deep", "left"}
 
 
 class Slow:
