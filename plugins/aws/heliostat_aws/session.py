@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 from msgspec import Struct
@@ -36,7 +37,7 @@ def open_client(service: str, connection: Connection, **config: Any) -> Any:
     try:
         core = botocore.session.Session(profile=connection.profile)
         core.register_component("data_loader", _loader())
-        session = boto3.Session(botocore_session=core, region_name=connection.region)
+        session = boto3.Session(botocore_session=core, region_name=connection.region or os.environ.get("AWS_REGION"))
         if session.get_credentials() is None:
             raise Misconfigured(
                 "there are no AWS credentials; log in with `aws sso login`, set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"
