@@ -75,8 +75,7 @@ class Attempt:
             pass  # a report never raises, whatever an adapter passes
 
     def log(self, stream: str, text: str, /) -> None:
-        if not self.ended:
-            self._logs.write(self.index, self.number, text)
+        self._logs.write(self, text)
 
     def status(
         self,

@@ -363,7 +363,7 @@ class Execution:
             return
         del self._running[attempt.index]
         attempt.ended = True
-        self._logs.close(attempt.index, attempt.number)
+        self._logs.close(attempt)
         self._judge(attempt, result, error)
         self._queue.wake_one()
 
@@ -470,7 +470,7 @@ class Execution:
     def _abandon(self, attempt: Attempt) -> None:
         """The adapter does not end an attempt that was stopped: go on without it. What it yet returns is stale."""
         attempt.abandoned = attempt.ended = True
-        self._logs.close(attempt.index, attempt.number)
+        self._logs.close(attempt)
         del self._running[attempt.index]
         self._slots.discard(attempt.slot)
         cause = attempt.stop_cause or Cause.WORKER_LOST
@@ -586,7 +586,8 @@ class Execution:
         try:
             await merge.run_merge_command(chunk, self.job_id, report.id, self._job_dir, worker, report, self._env)
         finally:
-            self._logs.close(report.index, report.number)
+            report.ended = True
+            self._logs.close(report)
         return None
 
 

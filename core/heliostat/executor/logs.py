@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from heliostat.executor.attempt import Attempt
 
 LOG_LIMIT = 16 * 1024 * 1024
 """Bytes that one attempt's log may take; the rest is left out, and a line says so."""
@@ -33,10 +36,11 @@ class JobLogs:
         self._full: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
 
-    def write(self, index: int, attempt: int, text: str) -> None:
-        key = (index, attempt)
+    def write(self, attempt: Attempt, text: str) -> None:
+        key = (attempt.index, attempt.number)
         with self._lock, contextlib.suppress(OSError, ValueError):
-            if key in self._full:
+            # Asked here and not by the caller, who may be a thread that comes while the attempt ends.
+            if attempt.ended or key in self._full:
                 return
             file = self._files.get(key) or self._open(key)
             data = text.encode("utf-8", "replace")
@@ -49,13 +53,12 @@ class JobLogs:
             file.write(data)
             file.flush()
 
-    def close(self, index: int, attempt: int) -> None:
-        """The attempt is over."""
-        if not self._files:  # most attempts of a fast job log nothing
-            return
+    def close(self, attempt: Attempt) -> None:
+        """The attempt has ended; what it yet says is not written."""
+        key = (attempt.index, attempt.number)
         with self._lock:
-            file = self._files.pop((index, attempt), None)
-            self._full.discard((index, attempt))
+            file = self._files.pop(key, None)
+            self._full.discard(key)
             if file is not None:
                 with contextlib.suppress(OSError):
                     file.close()
