@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -55,8 +56,9 @@ RECORDS = [
 def run_pytest(folder: Path, *arguments: str) -> str:
     (folder / "test_suite.py").write_text(textwrap.dedent(SUITE))
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(folder)]
+    env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     return subprocess.run(
-        [*command, *arguments, "test_suite.py"], cwd=folder, capture_output=True, text=True, timeout=120
+        [*command, *arguments, "test_suite.py"], cwd=folder, env=env, capture_output=True, text=True, timeout=120
     ).stdout
 
 
