@@ -63,10 +63,11 @@ def cloud(concurrency: int) -> Iterator[FakeLambda]:
 
 
 def job(count: int, *steps: str) -> JobSpec:
-    """Chunks without an output, so that what is measured is the invocation and not the store."""
+    """Chunks with an output of a few bytes."""
     spec = film(*[steps] * count)
     chunks = tuple(
-        msgspec.structs.replace(chunk, output_file="", command=("sh", "-c", steps[0])) for chunk in spec.chunks
+        msgspec.structs.replace(chunk, command=("sh", "-c", f'{steps[0]}; echo film > "$1"', "sh", chunk.output_file))
+        for chunk in spec.chunks
     )
     return msgspec.structs.replace(spec, chunks=chunks)
 

@@ -278,8 +278,8 @@ async def test_the_sunrise_is_the_same_film_with_the_same_transcript(
         job = (
             (folder / "job.toml")
             .read_text()
-            .replace("width = 1280", "width = 320")
-            .replace("height = 720", "height = 180")
+            .replace("width = 1280", "width = 160")
+            .replace("height = 720", "height = 90")
         )
         (folder / "job.toml").write_text(job)
         told: list[str] = []

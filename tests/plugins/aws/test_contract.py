@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fake_lambda import FakeLambda
+from heliostat_aws import adapter
 
 from heliostat import Cause
 from heliostat.testing import RunningCommand, WorkerAdapterContract, WorkerUnderTest
@@ -35,5 +36,6 @@ class TestSynchronous(WorkerAdapterContract):
 
 class TestAsynchronous(WorkerAdapterContract):
     @pytest.fixture
-    def under_test(self, cloud) -> WorkerUnderTest:
+    def under_test(self, cloud, monkeypatch: pytest.MonkeyPatch) -> WorkerUnderTest:
+        monkeypatch.setattr(adapter, "SILENCE", 12.0)  # seconds; workers give a sign of life every five
         return subject(cloud.functions, cloud.artifacts, "event")
