@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,15 +31,16 @@ from botocore.config import Config
 from fake_lambda import FakeLambda
 from moto.server import ThreadedMotoServer
 
-from heliostat import ChunkProgressed, Event, JobExecutionOptions, JobExecutor, JobSpec, open_worker
+from heliostat import ChunkProgressed, ChunkRequest, Event, JobExecutionOptions, JobExecutor, JobSpec, open_worker
 from heliostat.testing.trial import film
 from heliostat.worker import encode_request
+from heliostat_aws.invocation import Delivery
 
 BUCKET = "films"
 
 
-@contextmanager
-def cloud(concurrency: int) -> Iterator[FakeLambda]:
+def serve(concurrency: int) -> None:
+    """The stand-ins, in a process of their own, until standard input ends."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -49,17 +52,31 @@ def cloud(concurrency: int) -> Iterator[FakeLambda]:
             "heliostat_aws.handler.handle", environment=environment, task_root=Path(root), concurrency=concurrency
         ) as functions,
     ):
+        print(json.dumps([endpoint, functions.endpoint_url]), flush=True)
+        sys.stdin.read()
+    server.stop()
+
+
+@contextmanager
+def cloud(concurrency: int) -> Iterator[None]:
+    command = [sys.executable, __file__, "--serve", "--concurrency", str(concurrency)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        endpoint, functions = json.loads(process.stdout.readline())
         os.environ |= {
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ENDPOINT_URL_LAMBDA": functions.endpoint_url,
+            "AWS_ENDPOINT_URL_LAMBDA": functions,
         }
         boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield functions
-    server.stop()
+        yield
+        process.stdin.close()
 
 
 def job(count: int, *steps: str) -> JobSpec:
@@ -72,10 +89,10 @@ def job(count: int, *steps: str) -> JobSpec:
     return msgspec.structs.replace(spec, chunks=chunks)
 
 
-def bare(functions: FakeLambda, spec: JobSpec, concurrency: int) -> float:
-    """Seconds that boto3 takes for the same invocations, each with the adapter's own payload, on as many threads."""
-    from heliostat import ChunkRequest
-
+def bare(spec: JobSpec, concurrency: int, *, reports: bool) -> float:
+    """Seconds that boto3 takes for the same invocations on as many threads. Payloads are the adapter's own, so that the
+    function has the same work; nobody reads its reports."""
+    queue = boto3.client("sqs").create_queue(QueueName=f"bare-{time.time_ns()}")["QueueUrl"] if reports else None
     client = boto3.client(
         "lambda", config=Config(max_pool_connections=concurrency, retries={"total_max_attempts": 1}, read_timeout=300)
     )
@@ -92,7 +109,7 @@ def bare(functions: FakeLambda, spec: JobSpec, concurrency: int) -> float:
                 artifacts=f"s3://{BUCKET}",
             )
         ).rstrip()
-        payload = line[:-1] + b',"callId":"%d","invocation":"sync","replyQueue":null}' % number
+        payload = line[:-1] + b"," + msgspec.json.encode(Delivery(str(number), "sync", queue))[1:]
         answer = client.invoke(FunctionName="heliostat", Payload=payload, LogType="Tail")
         assert b'"exitCode":0' in answer["Payload"].read().replace(b" ", b"")
 
@@ -154,23 +171,27 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=1000)
     parser.add_argument("--concurrency", type=int, default=200)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    with cloud(given.concurrency) as functions:
+    if given.serve:
+        serve(given.concurrency)
+        return
+    with cloud(given.concurrency):
         quick, at_once = job(given.invocations, "true"), 8
-        bare(functions, job(at_once * 4, "true"), at_once)  # warm
-        ratios = []
-        for _ in range(given.runs):
-            floor, adapter = bare(functions, quick, at_once), ours(quick, at_once, reports="off")
-            with_reports = ours(quick, at_once)
-            ratios.append(adapter / floor)
-            each = 1000 / given.invocations
-            print(
-                f"{given.invocations} invocations, {at_once} at once: boto3 {floor * each:.2f} ms each, adapter"
-                f" {adapter * each:.2f} ms ({adapter / floor:.3f}), with reports {with_reports * each:.2f} ms"
-                f" ({with_reports / floor:.3f})",
-                flush=True,
-            )
-        print(f"median ratio {statistics.median(ratios):.3f}", flush=True)
+        bare(job(at_once * 4, "true"), at_once, reports=True)  # warm
+        for reports in (False, True):
+            ratios = []
+            for _ in range(given.runs):
+                floor = bare(quick, at_once, reports=reports)
+                adapter = ours(quick, at_once, reports="sqs" if reports else "off")
+                ratios.append(adapter / floor)
+                each = 1000 / given.invocations
+                print(
+                    f"{given.invocations} invocations, {at_once} at once, reports {'on' if reports else 'off'}: boto3"
+                    f" {floor * each:.2f} ms each, adapter {adapter * each:.2f} ms ({adapter / floor:.3f})",
+                    flush=True,
+                )
+            print(f"median ratio {statistics.median(ratios):.3f}", flush=True)
         latencies = sorted(frames_latency(4))
         print(
             f"frames from command to sink, {len(latencies)} samples: median {statistics.median(latencies):.2f} s,"
@@ -178,12 +199,11 @@ def main() -> None:
             flush=True,
         )
         long, many = job(given.chunks, "sleep 1"), given.concurrency
-        bare(functions, job(many, "sleep 1"), many)  # warm
-        floor, adapter = bare(functions, long, many), ours(long, many)
-        ideal = given.chunks / many
+        bare(job(many, "sleep 1"), many, reports=True)  # warm
+        floor, adapter = bare(long, many, reports=True), ours(long, many)
         print(
-            f"{given.chunks} chunks of 1 s, {many} at once: ideal {ideal:.1f} s, boto3 {floor:.1f} s, adapter"
-            f" {adapter:.1f} s: {adapter / floor:.2f} times what the stand-in bears",
+            f"{given.chunks} chunks of 1 s, {many} at once: ideal {given.chunks / many:.1f} s, boto3 {floor:.1f} s,"
+            f" adapter {adapter:.1f} s: {adapter / floor:.2f} times what the stand-in bears",
             flush=True,
         )
 

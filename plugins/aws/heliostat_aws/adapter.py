@@ -180,7 +180,9 @@ class LambdaAdapter(WorkerAdapter):
     async def _run_sync(self, call: _Call) -> ChunkResult:
         answer, usage = await self._in_pool(partial(self._invoke, call))
         # What the worker said before it answered may still be on its way.
-        await call.conversation.until(answer.batches if self._replies is not None else 0)
+        await call.conversation.until(answer.beside.batches if self._replies is not None else 0)
+        for line in answer.beside.lines.splitlines():
+            read_answer(line.encode(), call.report)
         result = await self._whole(answer.message)
         return msgspec.structs.replace(result, usage=usage)
 
@@ -230,8 +232,8 @@ class LambdaAdapter(WorkerAdapter):
         message = read_answer(payload, call.report)
         if message is None:
             raise WorkerLost("the function answered with a report in place of a result; deploy it again")
-        batches = msgspec.json.decode(payload, type=_Batches).batches
-        return _Answer(message, batches), usage_of(usage_report, self._options.usd_per_gb_second)
+        beside = msgspec.json.decode(payload, type=_Beside)
+        return _Answer(message, beside), usage_of(usage_report, self._options.usd_per_gb_second)
 
     def _invoke_event(self, call: _Call) -> None:
         try:
@@ -293,13 +295,14 @@ class _Call(NamedTuple):
 
 class _Answer(NamedTuple):
     message: ChunkResult | Stored
-    batches: int
+    beside: _Beside
 
 
-class _Batches(msgspec.Struct, frozen=True):
-    """How many batches of reports the worker has sent before its result."""
+class _Beside(msgspec.Struct, frozen=True):
+    """What stands beside a result: the number of batches that the worker has sent before it, and its last reports."""
 
     batches: int = 0
+    lines: str = ""
 
 
 class _Nobody:

@@ -45,6 +45,11 @@ LOOK_EVERY: Final = 1.0
 """Seconds between looks for the cancel marker."""
 LARGEST_ANSWER: Final = 5_500_000
 """Bytes of a result that is returned; Lambda takes 6 MB."""
+FIRST: Final = 0.5
+"""Seconds until reports are sent: those of a chunk that is over by then go with its result. An asynchronous invocation
+tells at once that it lives."""
+LARGEST_REST: Final = 200_000
+"""Bytes of reports that go with the result."""
 LARGEST_REPLY: Final = 150_000
 """Bytes of a result that goes over the queue."""
 
@@ -76,13 +81,14 @@ class Environment:
             request = decode_request(msgspec.json.encode(event))
             delivery = msgspec.convert(event, Delivery)
         except AttemptError as error:
-            return _returned(encode_message(ResultMessage(failed_result(error, None, 0.0))), 0)
+            return _returned(encode_message(ResultMessage(failed_result(error, None, 0.0))))
         store, worker = await self._worker(request.artifacts or os.environ["HELIOSTAT_ARTIFACTS"])
         if delivery.invocation == "event" and not await _claim(store, request, delivery, context.aws_request_id):
             return None  # Lambda delivered it twice
         report: ReportSender | SilentReport = SilentReport()
         if delivery.reply_queue:
-            report = ReportSender(self._queue(), delivery.reply_queue, delivery.call_id)
+            first = FIRST if delivery.invocation == "sync" else 0.0
+            report = ReportSender(self._queue(), delivery.reply_queue, delivery.call_id, first=first)
         result = await self._run(store, worker, request, delivery, report, begun, ends)
         await asyncio.to_thread(self._sweep)
         result = msgspec.structs.replace(
@@ -103,8 +109,8 @@ class Environment:
             last = await _fitted(result, key, store, LARGEST_REPLY)
             await asyncio.to_thread(report.close, last)
             return None
-        await asyncio.to_thread(report.close)
-        return _returned(await _fitted(result, key, store, LARGEST_ANSWER), report.batches)
+        rest = await asyncio.to_thread(report.close_with, LARGEST_REST)
+        return _returned(await _fitted(result, key, store, LARGEST_ANSWER), report.batches, rest)
 
     async def _worker(self, url: str) -> tuple[ArtifactStore, RemoteWorker]:
         """The store of this address, and the worker that uses it; kept for the next invocations."""
@@ -198,8 +204,9 @@ async def _fitted(result: ChunkResult, key: str, store: ArtifactStore, largest: 
     return msgspec.json.encode(Stored(key)) + b"\n"
 
 
-def _returned(message: bytes, batches: int) -> dict[str, Any]:
-    return {**msgspec.json.decode(message), "batches": batches}
+def _returned(message: bytes, batches: int = 0, lines: str = "") -> dict[str, Any]:
+    """An answer, and beside it how many batches of reports went before, and the reports that did not."""
+    return {**msgspec.json.decode(message), "batches": batches, "lines": lines}
 
 
 @functools.cache

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heliostat.worker import Message
 
 EVERY: Final = 1.0
-"""Seconds between batches; the first one goes at once."""
+"""Seconds between batches."""
 LARGEST: Final = 250_000
 """Bytes of a message; SQS takes 262,144."""
 
@@ -27,7 +27,9 @@ class ReportSender:
     """A ChunkReport. `close` sends what is left; its number of batches then goes with the result, so that the
     coordinator knows what to wait for."""
 
-    def __init__(self, sqs: Any, queue_url: str, call_id: str) -> None:
+    def __init__(self, sqs: Any, queue_url: str, call_id: str, *, first: float = 0.0) -> None:
+        """`first`: seconds until the first batch."""
+        self._first = first
         self._sqs = sqs
         self._queue_url = queue_url
         self._call_id = call_id
@@ -52,12 +54,24 @@ class ReportSender:
 
     def close(self, last: bytes = b"") -> None:
         """Send what is left, and a last line."""
+        self._end()
+        if last:
+            self._lines.append(last)
+        self._send_lines(self._take())
+
+    def close_with(self, room: int) -> str:
+        """Return what is left, to go with the result; more than `room` bytes are sent."""
+        self._end()
+        lines = self._take()
+        if sum(map(len, lines)) <= room:
+            return b"".join(lines).decode()
+        self._send_lines(lines)
+        return ""
+
+    def _end(self) -> None:
         self._closing.set()
         self._some.set()
         self._thread.join()
-        if last:
-            self._lines.append(last)
-        self._send()
 
     def _put(self, message: Message) -> None:
         with self._lock:
@@ -65,20 +79,21 @@ class ReportSender:
         self._some.set()
 
     def _send_now_and_then(self) -> None:
+        self._closing.wait(self._first)
         while not self._closing.is_set():
             self._some.wait()
             self._some.clear()
             if not self._closing.is_set():
-                self._send()
+                self._send_lines(self._take())
                 self._closing.wait(EVERY)
 
-    def _send(self) -> None:
+    def _take(self) -> list[bytes]:
         with self._lock:
             lines, self._lines = self._lines, []
             frames, self._frames = self._frames, None
         if frames is not None:
             lines.insert(0, encode_message(FramesMessage(frames)))
-        self._send_lines(lines)
+        return lines
 
     def _send_lines(self, lines: list[bytes]) -> None:
         if not lines:
@@ -114,3 +129,5 @@ class SilentReport:
     def log(self, stream: str, text: str, /) -> None: ...
     def heartbeat(self) -> None: ...
     def close(self, last: bytes = b"") -> None: ...
+    def close_with(self, room: int) -> str:
+        return ""

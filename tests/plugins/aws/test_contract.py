@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from fake_lambda import FakeLambda
-from heliostat_aws import adapter
 
 from heliostat import Cause
 from heliostat.testing import RunningCommand, WorkerAdapterContract, WorkerUnderTest
+from heliostat_aws import adapter
 
 pytestmark = pytest.mark.timeout(300)
 
