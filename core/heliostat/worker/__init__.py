@@ -13,6 +13,7 @@ from heliostat.lazy import import_on_demand
 if TYPE_CHECKING:
     from heliostat.worker.remote import RemoteWorker
     from heliostat.worker.runtime import failed_result, run_chunk
+    from heliostat.worker.transfers import transfer_all
     from heliostat.worker.warden import Warden
     from heliostat.worker.wire import (
         FramesMessage,
@@ -42,6 +43,7 @@ _WHERE = {
     "failed_result": "runtime",
     "relay": "wire",
     "run_chunk": "runtime",
+    "transfer_all": "transfers",
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "failed_result",
     "relay",
     "run_chunk",
+    "transfer_all",
 ]
 
 __getattr__ = import_on_demand(__name__, _WHERE)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from heliostat.contracts.artifacts import input_key
 from heliostat.errors import ArtifactError, WorkerLost
 from heliostat.model.codec import from_json
-from heliostat.model.inputs import Input, Manifest
+from heliostat.model.inputs import Manifest
 from heliostat.worker.threads import in_thread
+from heliostat.worker.transfers import transfer_all
 
 if TYPE_CHECKING:
     from heliostat.contracts.artifacts import ArtifactStore
@@ -29,36 +30,36 @@ class InputCache:
         self._store = store
         self._folder = folder
         self._limit = limit
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._turn = asyncio.Lock()
+        """One attempt at a time: none may let go of a file that another is about to copy."""
 
     async def lay_out(self, manifest_key: str, job_dir: Path) -> None:
         """Put the job's inputs into its directory. Raises WorkerLost when the store does not give them."""
-        await in_thread(lambda: self._folder.mkdir(parents=True, exist_ok=True))
-        try:
-            listing = await self._copy(manifest_key, manifest_key.rpartition("/")[2], job_dir / ".heliostat-inputs")
-            manifest = from_json(await in_thread(listing.read_bytes), Manifest)
-            listing.unlink()
-            for entry in manifest.inputs:
-                await self._copy(input_key(entry.sha256), entry.sha256, job_dir / entry.path, entry)
-        except ArtifactError as error:
-            raise WorkerLost(f"the inputs could not be fetched: {error}") from error
-        await in_thread(self._shrink)
+        async with self._turn:
+            try:
+                manifest = from_json(await in_thread((await self._kept(manifest_key)).read_bytes), Manifest)
+                await transfer_all(self._kept, {input_key(entry.sha256) for entry in manifest.inputs})
+            except ArtifactError as error:
+                raise WorkerLost(f"the inputs could not be fetched: {error}") from error
+            await in_thread(lambda: self._copy(manifest, job_dir))
+            await in_thread(self._shrink)
 
-    async def _copy(self, key: str, name: str, target: Path, entry: Input | None = None) -> Path:
-        kept = self._folder / name
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            if not kept.exists():
-                await self._store.get(key, kept)
+    async def _kept(self, key: str) -> Path:
+        """The file of this key, which is fetched unless it is there."""
+        kept = self._folder / key.rpartition("/")[2]
+        if kept.exists():
+            os.utime(kept)  # used now
+        else:
+            await self._store.get(key, kept)
+        return kept
 
-            def copy() -> None:
-                os.utime(kept)  # used now
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(kept, target)
-                if entry is not None and entry.executable:
-                    target.chmod(0o755)
-
-            await in_thread(copy)
-        return target
+    def _copy(self, manifest: Manifest, job_dir: Path) -> None:
+        for entry in manifest.inputs:
+            target = job_dir / entry.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._folder / entry.sha256, target)
+            if entry.executable:
+                target.chmod(0o755)
 
     def _shrink(self) -> None:
         kept = [(path, path.stat()) for path in self._folder.iterdir()]

@@ -12,9 +12,10 @@ T = TypeVar("T")
 AT_ONCE: Final = 16
 
 
-async def transfer_all(transfer: Callable[[A], Awaitable[T]], items: Iterable[A]) -> list[T]:
-    """`[await transfer(item) for item in items]`, side by side. The first failure ends the others and is raised."""
-    turns = asyncio.Semaphore(AT_ONCE)
+async def transfer_all(transfer: Callable[[A], Awaitable[T]], items: Iterable[A], *, at_once: int = AT_ONCE) -> list[T]:
+    """`[await transfer(item) for item in items]`, so many at a time. The first failure ends the others, and is raised
+    when all have ended."""
+    turns = asyncio.Semaphore(at_once)
 
     async def in_turn(item: A) -> T:
         async with turns:

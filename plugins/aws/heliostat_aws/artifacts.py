@@ -22,11 +22,12 @@ from typing import Final, Self, TypeVar
 
 from heliostat import Artifact, ArtifactStore
 from heliostat.errors import ArtifactError, HeliostatError
+from heliostat.worker import transfer_all
 from heliostat_aws.options import S3Options
 from heliostat_aws.s3_errors import ADVICE, artifact_error
 from heliostat_aws.s3_location import S3Location
 from heliostat_aws.s3_objects import Found, Objects, Page, Taken, damaged
-from heliostat_aws.s3_threads import Threads, side_by_side
+from heliostat_aws.s3_threads import Threads
 from heliostat_aws.s3_upload import ONE_PIECE, Parts, Upload
 from heliostat_aws.session import open_client
 
@@ -94,7 +95,7 @@ class S3ArtifactStore(ArtifactStore):
         artifacts = []
         async for page in self._pages(prefix):
             keys = [key for object_key, _ in page.objects if (key := self._location.key_of(object_key)) is not None]
-            artifacts += [found for found in await side_by_side(self.stat, keys, _AT_ONCE) if found is not None]
+            artifacts += [found for found in await transfer_all(self.stat, keys, at_once=_AT_ONCE) if found is not None]
         return sorted(artifacts, key=lambda artifact: artifact.key)
 
     async def delete(self, prefix: str) -> int:
@@ -132,8 +133,10 @@ class S3ArtifactStore(ArtifactStore):
         upload = Upload(self._open_objects, object_key, parts)
         try:
             await self._on_thread(key, upload.begin)
-            await side_by_side(
-                lambda number: self._on_thread(key, partial(upload.send, number)), range(len(parts.digests)), _AT_ONCE
+            await transfer_all(
+                lambda number: self._on_thread(key, partial(upload.send, number)),
+                range(len(parts.digests)),
+                at_once=_AT_ONCE,
             )
             return await self._on_thread(key, partial(upload.complete, if_absent=if_absent))
         finally:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -60,21 +59,3 @@ class Threads:
             return work()
         finally:
             self._current.wanted = None
-
-
-async def side_by_side(call: Callable[[A], Awaitable[T]], items: Iterable[A], at_once: int) -> list[T]:
-    """`[await call(item) for item in items]`, so many at a time. The first failure ends the others, and is raised when
-    all have ended."""
-    turns = asyncio.Semaphore(at_once)
-
-    async def in_turn(item: A) -> T:
-        async with turns:
-            return await call(item)
-
-    tasks = [asyncio.ensure_future(in_turn(item)) for item in items]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

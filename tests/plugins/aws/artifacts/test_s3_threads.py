@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from heliostat_aws.s3_threads import Abandoned, Threads, side_by_side
+from heliostat_aws.s3_threads import Abandoned, Threads
 
 
 @pytest.fixture
@@ -91,37 +91,3 @@ async def test_what_must_come_to_its_end_does_however_often_it_is_cancelled(thre
     with pytest.raises(asyncio.CancelledError):
         await task
     assert done == ["work"]
-
-
-async def test_calls_side_by_side_are_bounded_and_keep_their_order() -> None:
-    running, most = 0, 0
-
-    async def call(item: int) -> int:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        for _ in range(10 - item):
-            await asyncio.sleep(0)
-        running -= 1
-        return item * item
-
-    assert await side_by_side(call, range(10), 3) == [item * item for item in range(10)]
-    assert most == 3
-
-
-async def test_the_first_failure_ends_the_others_first() -> None:
-    begun, ended = [], []
-
-    async def call(item: int) -> None:
-        if item == 1:
-            raise ValueError(item)
-        begun.append(item)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append(item)
-
-    with pytest.raises(ValueError, match="1"):
-        await side_by_side(call, range(5), 3)
-    assert begun == sorted(ended)
-    assert begun[:2] == [0, 2]
