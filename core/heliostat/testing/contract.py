@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, NoReturn
 
 import pytest
 
-PATIENCE: Final = 120.0
+PATIENCE: Final = 240.0
 """Seconds until a test of a contract gives up."""
 
 _NOT_SHOWN = "not shown: "
