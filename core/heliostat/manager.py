@@ -438,6 +438,8 @@ class JobManager:
             return await self.get(job_id)
         status = await self.get(job_id)
         wanted = JobState.PAUSED if wish is Wish.PAUSE else JobState.CANCELLED
+        if status.state is wanted:
+            return status  # whoever asks twice, or too late, has what was asked for
         if status.state not in _ACTIVE and not (wish is Wish.CANCEL and status.state is JobState.PAUSED):
             verb = "paused" if wish is Wish.PAUSE else "cancelled"
             raise WrongState(f"job {job_id} is {status.state}; only a pending or running job can be {verb}")

@@ -49,6 +49,14 @@ def test_pending_jobs_are_paused_and_cancelled_at_once(heliostat: Heliostat, job
     assert heliostat("cancel", "a", "b").out == "job a is cancelled\njob b is cancelled\n"
 
 
+def test_asking_twice_changes_nothing(heliostat: Heliostat, job_file: JobFile) -> None:
+    heliostat("submit", job_file(), "--id", "a")
+    for verb, state in (("pause", "paused"), ("cancel", "cancelled")):
+        for _ in range(2):
+            asked = heliostat(verb, "a")
+            assert (asked.status, asked.out) == (0, f"job a is {state}\n")
+
+
 def test_what_has_ended_cannot_be_paused(heliostat: Heliostat, job_file: JobFile) -> None:
     heliostat("render", job_file(), "--id", "j1")
     done = heliostat("pause", "j1")
