@@ -49,7 +49,11 @@ def serve(concurrency: int) -> None:
     with (
         tempfile.TemporaryDirectory() as root,
         FakeLambda(
-            "heliostat_aws.handler.handle", environment=environment, task_root=Path(root), concurrency=concurrency
+            "heliostat_aws.handler.handle",
+            environment=environment,
+            task_root=Path(root),
+            concurrency=concurrency,
+            timeout=300.0,  # for two hundred cold starts at once on a few cores
         ) as functions,
     ):
         print(json.dumps([endpoint, functions.endpoint_url]), flush=True)
@@ -111,7 +115,8 @@ def bare(spec: JobSpec, concurrency: int, *, reports: bool) -> float:
         ).rstrip()
         payload = line[:-1] + b"," + msgspec.json.encode(Delivery(str(number), "sync", queue))[1:]
         answer = client.invoke(FunctionName="heliostat", Payload=payload, LogType="Tail")
-        assert b'"exitCode":0' in answer["Payload"].read().replace(b" ", b"")
+        payload = answer["Payload"].read()
+        assert b'"exitCode":0' in payload.replace(b" ", b""), payload
 
     with ThreadPoolExecutor(concurrency) as pool:
         begun = time.perf_counter()

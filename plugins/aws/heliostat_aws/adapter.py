@@ -24,6 +24,7 @@ from heliostat_aws.conversation import Conversation, read_answer
 from heliostat_aws.errors import of_call, of_function
 from heliostat_aws.invocation import Delivery, Report, Stored, read_report, usage_of
 from heliostat_aws.keys import cancel_key
+from heliostat_aws.lines import Line, make_interruptible
 from heliostat_aws.options import LambdaOptions
 from heliostat_aws.replies import ReplyQueue
 from heliostat_aws.session import Connection, open_client
@@ -31,7 +32,8 @@ from heliostat_aws.session import Connection, open_client
 T = TypeVar("T")
 
 CANCEL_PATIENCE: Final = 20.0
-"""Seconds that a cancelled invocation gets to end: its worker looks for the marker every second."""
+"""Seconds that a cancelled invocation gets to end: its worker looks for the marker every second. One that does not, in
+an environment that hangs, say, is hung up on."""
 SILENCE: Final = 30.0
 """Seconds without a sign of life after which an asynchronous invocation counts as lost; workers send one every five."""
 START: Final = 300.0
@@ -105,6 +107,7 @@ class LambdaAdapter(WorkerAdapter):
         # Attempts are retried by the executor, which counts them; a second invocation behind its back would be another
         # attempt. The function may take its whole time before it answers.
         self._lambda = self._client("lambda", read_timeout=seconds + 30, max_pool_connections=MOST_AT_ONCE)
+        make_interruptible(self._lambda)
         self._s3 = self._client("s3", max_pool_connections=32)
         self._region = self._lambda.meta.region_name
         self.limits = msgspec.structs.replace(self.limits, longest_chunk=float(seconds))
@@ -163,7 +166,7 @@ class LambdaAdapter(WorkerAdapter):
     # --- attempts ----------------------------------------------------------------------------------------------------
 
     async def run(self, request: ChunkRequest, report: ChunkReport) -> ChunkResult:
-        call = _Call(uuid.uuid4().hex, request, Conversation(report), report)
+        call = _Call(uuid.uuid4().hex, request, Conversation(report), report, Line())
         if self._replies is not None:
             self._replies.listen(call.id, call.conversation.hear)
         run = self._run_event if self._options.invocation == "event" else self._run_sync
@@ -207,11 +210,14 @@ class LambdaAdapter(WorkerAdapter):
         asking = asyncio.ensure_future(self._in_pool(partial(self._mark, call)))
         try:
             await asyncio.wait([running], timeout=CANCEL_PATIENCE)
+            has_ended = running.done()
             await asyncio.wait([asking], timeout=CANCEL_PATIENCE)
+            if has_ended:
+                self._pool.submit(self._unmark, call)
         finally:
+            call.line.cut()
             if running.done():
                 running.cancelled() or running.exception()
-                self._pool.submit(self._unmark, call)
             running.cancel()
 
     # --- calls, on threads -------------------------------------------------------------------------------------------
@@ -219,10 +225,11 @@ class LambdaAdapter(WorkerAdapter):
     def _invoke(self, call: _Call) -> tuple[_Answer, Usage | None]:
         """Raises AttemptErrors."""
         try:
-            response = self._lambda.invoke(
-                **self._target("RequestResponse"), LogType="Tail", Payload=self._payload(call, "sync")
-            )
-            payload = response["Payload"].read()
+            with call.line:
+                response = self._lambda.invoke(
+                    **self._target("RequestResponse"), LogType="Tail", Payload=self._payload(call, "sync")
+                )
+                payload = response["Payload"].read()
         except Exception as error:
             raise of_call(error, f"function {self._function}") from error
         log = base64.b64decode(response.get("LogResult", "")).decode(errors="replace")
@@ -237,7 +244,8 @@ class LambdaAdapter(WorkerAdapter):
 
     def _invoke_event(self, call: _Call) -> None:
         try:
-            self._lambda.invoke(**self._target("Event"), Payload=self._payload(call, "event"))
+            with call.line:
+                self._lambda.invoke(**self._target("Event"), Payload=self._payload(call, "event"))
         except Exception as error:
             raise of_call(error, f"function {self._function}") from error
 
@@ -291,6 +299,7 @@ class _Call(NamedTuple):
     request: ChunkRequest
     conversation: Conversation
     report: ChunkReport
+    line: Line
 
 
 class _Answer(NamedTuple):

@@ -87,8 +87,15 @@ class Environment:
             return None  # Lambda delivered it twice
         report: ReportSender | SilentReport = SilentReport()
         if delivery.reply_queue:
-            first = FIRST if delivery.invocation == "sync" else 0.0
-            report = ReportSender(self._queue(), delivery.reply_queue, delivery.call_id, first=first)
+            # Who waits for the answer of a synchronous invocation sees by its connection that the worker lives.
+            is_event = delivery.invocation == "event"
+            report = ReportSender(
+                self._queue(),
+                delivery.reply_queue,
+                delivery.call_id,
+                first=0.0 if is_event else FIRST,
+                heartbeats=is_event,
+            )
         result = await self._run(store, worker, request, delivery, report, begun, ends)
         await asyncio.to_thread(self._sweep)
         result = msgspec.structs.replace(

@@ -15,11 +15,16 @@ import msgspec
 from heliostat.errors import HeliostatError
 from heliostat_aws.conversation import Batch
 from heliostat_aws.errors import of_call
+from heliostat_aws.lines import Cut, Line, make_interruptible
 
-LISTENERS: Final = 4
-"""Threads that receive; each takes up to ten messages at a time."""
-WAIT: Final = 1
-"""Seconds that one call waits for messages; closing takes no longer."""
+MOST_LISTENERS: Final = 8
+"""Threads that receive, when messages come faster than one can take them."""
+AT_ONCE: Final = 10
+"""Messages that one call takes, the most that SQS gives."""
+WAIT: Final = 20
+"""Seconds that one call waits for messages, the longest that SQS allows: each call costs."""
+PATIENCE: Final = 5.0
+"""Seconds that a thread may take to end."""
 ABANDONED_AFTER: Final = 86_400
 """Seconds after which a queue is taken for one whose coordinator died."""
 
@@ -34,11 +39,14 @@ class ReplyQueue:
     """Makes a queue, hands what comes on it to those who listen, and deletes it in the end."""
 
     def __init__(self, sqs: Any, prefix: str) -> None:
+        """`sqs` is a client that has made no call yet."""
+        make_interruptible(sqs)
         self._sqs = sqs
         self._prefix = prefix
         self._listeners: dict[str, Heard] = {}
         self._closing = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[threading.Thread, Line] = {}
+        self._lock = threading.Lock()
         self.url = ""
 
     def open(self) -> None:
@@ -51,19 +59,18 @@ class ReplyQueue:
             )["QueueUrl"]
         except Exception as error:
             raise of_call(error, f"queue {name}") from error
-        self._threads = [
-            threading.Thread(target=self._listen, name=f"heliostat replies {number}", daemon=True)
-            for number in range(LISTENERS)
-        ]
-        self._threads.append(threading.Thread(target=self._tidy, name="heliostat old replies", daemon=True))
-        for thread in self._threads:
-            thread.start()
+        self._start(self._listen)
+        self._start(self._tidy)
 
     def close(self) -> None:
         """Blocks for a few seconds at the most."""
-        self._closing.set()
-        for thread in self._threads:
-            thread.join(WAIT + 5)
+        with self._lock:
+            self._closing.set()
+            threads = dict(self._threads)
+        for line in threads.values():
+            line.cut()
+        for thread in threads:
+            thread.join(PATIENCE)
         with contextlib.suppress(Exception):
             self._sqs.delete_queue(QueueUrl=self.url)
 
@@ -73,12 +80,41 @@ class ReplyQueue:
     def forget(self, call_id: str) -> None:
         self._listeners.pop(call_id, None)
 
-    def _listen(self) -> None:
-        while not self._closing.is_set():
+    def _start(self, work: Callable[[Line], None]) -> None:
+        def run() -> None:
             try:
+                work(line)
+            finally:
+                with self._lock:
+                    self._threads.pop(thread, None)
+
+        line = Line()
+        thread = threading.Thread(target=run, name="heliostat replies", daemon=True)
+        with self._lock:
+            if not self._closing.is_set() and len(self._threads) < MOST_LISTENERS:
+                self._threads[thread] = line
+                thread.start()
+
+    def _listen(self, line: Line) -> None:
+        while not self._closing.is_set():
+            if self._receive(line, WAIT) == AT_ONCE:
+                self._start(self._help_out)
+
+    def _help_out(self, line: Line) -> None:
+        """Listen too, as long as there is much to hear."""
+        while not self._closing.is_set() and self._receive(line, 0):
+            pass
+
+    def _receive(self, line: Line, wait: int) -> int:
+        """Take messages and hand them on; returns how many there were."""
+        messages: list[Any] = []
+        try:
+            with line:
                 messages = self._sqs.receive_message(
-                    QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=WAIT
+                    QueueUrl=self.url, MaxNumberOfMessages=AT_ONCE, WaitTimeSeconds=wait
                 ).get("Messages", [])
+                for message in messages:
+                    self._hand_on(message["Body"])
                 if messages:
                     self._sqs.delete_message_batch(
                         QueueUrl=self.url,
@@ -87,12 +123,13 @@ class ReplyQueue:
                             for number, message in enumerate(messages)
                         ],
                     )
-            except Exception as error:
+        except Cut:
+            pass
+        except Exception as error:
+            if not self._closing.is_set():
                 logger.warning("replies of workers cannot be received, trying again: %s", error)
                 self._closing.wait(1.0)
-                continue
-            for message in messages:
-                self._hand_on(message["Body"])
+        return len(messages)
 
     def _hand_on(self, body: str) -> None:
         try:
@@ -102,9 +139,9 @@ class ReplyQueue:
         except (msgspec.DecodeError, HeliostatError, RuntimeError) as error:
             logger.warning("a reply of a worker is of no use: %s", error)
 
-    def _tidy(self) -> None:
+    def _tidy(self, line: Line) -> None:
         """Delete what coordinators that were killed have left."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, Cut), line:
             for page in self._sqs.get_paginator("list_queues").paginate(QueueNamePrefix=self._prefix):
                 for url in page.get("QueueUrls", []):
                     made = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["CreatedTimestamp"])

@@ -27,9 +27,10 @@ class ReportSender:
     """A ChunkReport. `close` sends what is left; its number of batches then goes with the result, so that the
     coordinator knows what to wait for."""
 
-    def __init__(self, sqs: Any, queue_url: str, call_id: str, *, first: float = 0.0) -> None:
-        """`first`: seconds until the first batch."""
+    def __init__(self, sqs: Any, queue_url: str, call_id: str, *, first: float = 0.0, heartbeats: bool = True) -> None:
+        """`first`: seconds until the first batch. `heartbeats`: whether anybody wants to know that the worker lives."""
         self._first = first
+        self._heartbeats = heartbeats
         self._sqs = sqs
         self._queue_url = queue_url
         self._call_id = call_id
@@ -50,7 +51,8 @@ class ReportSender:
         self._put(LogMessage("stdout" if stream == "stdout" else "stderr", text))
 
     def heartbeat(self) -> None:
-        self._put(HeartbeatMessage())
+        if self._heartbeats:
+            self._put(HeartbeatMessage())
 
     def close(self, last: bytes = b"") -> None:
         """Send what is left, and a last line."""

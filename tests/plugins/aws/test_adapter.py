@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from heliostat.model.events import AttemptFailed
 from heliostat.testing.meeting import Meeting
 from heliostat.testing.trial import Trial, film
 from heliostat.worker.ffmpeg import find_ffmpeg
+from heliostat_aws import adapter as module
 
 SUNRISE = Path(__file__).parents[3] / "core" / "examples" / "sunrise"
 TEMPLATE = Path(__file__).parents[3] / "infra" / "aws" / "template.yaml"
@@ -151,16 +153,15 @@ async def test_a_cancelled_chunk_ends_within_seconds_and_leaves_no_marker(cloud:
     assert [entry["Key"] for entry in objects if "/cancel/" in entry["Key"]] == []
 
 
+def own_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if "aws-lambda" in thread.name or "replies" in thread.name}
+
+
 async def test_nothing_is_left_when_the_adapter_is_closed(cloud: Any, tmp_path: Path):
-    before = set(threading.enumerate())
+    before = own_threads()
     async with Trial(adapter(cloud), tmp_path) as trial:
         await trial.run(film(*[("write=film",)] * 4), concurrency=4)
-    left = [
-        thread
-        for thread in set(threading.enumerate()) - before
-        if "aws-lambda" in thread.name or "replies" in thread.name
-    ]
-    assert left == []
+    assert own_threads() - before == set()
     assert boto3.client("sqs").list_queues(QueueNamePrefix="heliostat-replies-").get("QueueUrls", []) == []
 
 
@@ -219,6 +220,38 @@ async def test_a_chunk_finds_nothing_of_the_one_before(cloud: Any, tmp_path: Pat
         assert set(listed[1]) == set(listed[0]) - {"deep", "left"}
 
 
+class Hung:
+    """A Lambda whose environments heed no marker and never answer."""
+
+    def __init__(self) -> None:
+        self.invocations = 0
+        self.ended = asyncio.Event()
+
+    async def invoke(self, request: web.Request) -> web.Response:
+        await request.read()
+        self.invocations += 1
+        await self.ended.wait()
+        return web.Response(status=500)
+
+
+async def test_a_hung_invocation_is_hung_up_on_and_leaves_no_thread(
+    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Closing the adapter waits for its threads; an answer would be waited for for a minute and a half."""
+    monkeypatch.setattr(module, "CANCEL_PATIENCE", 1.0)
+    hung, before = Hung(), own_threads()
+    async with served(hung.invoke, monkeypatch), Trial(adapter(cloud, function="own"), tmp_path) as trial:
+        await trial.start(film(*[()] * 3), concurrency=3)
+        while hung.invocations < 3:
+            await asyncio.sleep(0.01)
+        await trial.manager.cancel("job")
+        assert (await trial.manager.wait("job")).state is JobState.CANCELLED
+        async with asyncio.timeout(30):
+            while own_threads() - before:
+                await asyncio.sleep(0.01)
+        hung.ended.set()
+
+
 class Slow:
     """A Lambda that does nothing for a second; to see how many invocations one coordinator bears."""
 
@@ -234,16 +267,19 @@ class Slow:
         self.at_once -= 1
         return web.json_response({"type": "result", "result": {"exitCode": 0, "duration": 1.0}})
 
-    async def configuration(self, request: web.Request) -> web.Response:
-        return web.json_response({"FunctionName": "slow", "Timeout": 60})
 
+@asynccontextmanager
+async def served(
+    invoke: Callable[[web.Request], Awaitable[web.Response]], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[None]:
+    """A function `own` that answers so."""
 
-async def test_a_thousand_chunks_run_at_once(cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Each invocation is held until all thousand are there."""
-    slow = Slow()
+    async def configuration(request: web.Request) -> web.Response:
+        return web.json_response({"FunctionName": "own", "Timeout": 60})
+
     app = web.Application()
-    app.router.add_post("/2015-03-31/functions/slow/invocations", slow.invoke)
-    app.router.add_get("/2015-03-31/functions/slow/configuration", slow.configuration)
+    app.router.add_post("/2015-03-31/functions/own/invocations", invoke)
+    app.router.add_get("/2015-03-31/functions/own/configuration", configuration)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=2048)
@@ -251,12 +287,18 @@ async def test_a_thousand_chunks_run_at_once(cloud: Any, tmp_path: Path, monkeyp
     port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{port}")
     try:
-        async with Trial(adapter(cloud, function="slow"), tmp_path) as trial:
-            status = await trial.run(film(*[()] * 1000), concurrency=1000)
-            assert status.state is JobState.COMPLETED, status.error
-            assert (slow.most, len(trial.calls)) == (1000, 1000)
+        yield
     finally:
         await runner.cleanup()
+
+
+async def test_a_thousand_chunks_run_at_once(cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each invocation is held until all thousand are there."""
+    slow = Slow()
+    async with served(slow.invoke, monkeypatch), Trial(adapter(cloud, function="own"), tmp_path) as trial:
+        status = await trial.run(film(*[()] * 1000), concurrency=1000)
+        assert status.state is JobState.COMPLETED, status.error
+        assert (slow.most, len(trial.calls)) == (1000, 1000)
 
 
 def frame_hashes(film_file: Path) -> list[str]:

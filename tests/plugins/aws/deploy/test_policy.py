@@ -24,7 +24,7 @@ ROLES = ("coordinator", "deployer", "worker")
 ON_BOTH_SIDES = {"artifacts", "s3_errors", "s3_location", "s3_objects", "s3_threads", "s3_upload", "session"}
 BY_COORDINATORS = {"adapter", "conversation", "replies"}
 BY_WORKERS = {"handler", "reporting"}
-WITHOUT_CALLS = {"__init__", "errors", "invocation", "keys", "options", "plugin", "policy"}
+WITHOUT_CALLS = {"__init__", "errors", "invocation", "keys", "lines", "options", "plugin", "policy"}
 
 IN_IAM = {
     "lambda:Invoke": ["lambda:InvokeFunction"],
