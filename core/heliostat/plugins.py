@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from heliostat.contracts.stitcher import Stitcher
     from heliostat.contracts.worker import WorkerAdapter
 
-BUILTINS = ("local", "memory", "sql", "file_artifacts", "ffmpeg", "console", "json_lines", "webhook")
+BUILTINS = ("local", "http", "memory", "sql", "file_artifacts", "ffmpeg", "console", "json_lines", "webhook")
 """Modules of `heliostat.builtin`; each registers what it holds."""
 
 KINDS = {

@@ -1,7 +1,8 @@
 """The worker runtime: what runs inside a worker, whichever adapter started it.
 
 The names below are the public ones, for adapters that bring the runtime to a worker of their own: `run_chunk` where the
-worker is Python, `python -m heliostat.worker` and the wire format (`encode_request`, `relay`) where it is not.
+worker is Python, `python -m heliostat.worker` and the wire format (`encode_request`, `relay`) where it is not,
+`WorkerServer` and `WorkerClient` over HTTP.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from typing import TYPE_CHECKING
 from heliostat.lazy import import_on_demand
 
 if TYPE_CHECKING:
-    from heliostat.worker.remote import RemoteWorker
+    from heliostat.worker.client import WorkerClient
+    from heliostat.worker.outbox import Outbox
+    from heliostat.worker.remote import RemoteWorker, RemoteWorkers
+    from heliostat.worker.routes import WorkerInfo
     from heliostat.worker.runtime import failed_result, run_chunk
+    from heliostat.worker.server import WorkerServer
     from heliostat.worker.transfers import transfer_all
     from heliostat.worker.warden import Warden
     from heliostat.worker.wire import (
@@ -33,9 +38,14 @@ _WHERE = {
     "HeartbeatMessage": "wire",
     "LogMessage": "wire",
     "Message": "wire",
+    "Outbox": "outbox",
     "RemoteWorker": "remote",
+    "RemoteWorkers": "remote",
     "ResultMessage": "wire",
     "Warden": "warden",
+    "WorkerClient": "client",
+    "WorkerInfo": "routes",
+    "WorkerServer": "server",
     "decode_message": "wire",
     "decode_request": "wire",
     "encode_message": "wire",
@@ -51,9 +61,14 @@ __all__ = [
     "HeartbeatMessage",
     "LogMessage",
     "Message",
+    "Outbox",
     "RemoteWorker",
+    "RemoteWorkers",
     "ResultMessage",
     "Warden",
+    "WorkerClient",
+    "WorkerInfo",
+    "WorkerServer",
     "decode_message",
     "decode_request",
     "encode_message",

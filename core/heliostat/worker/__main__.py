@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import queue
 import signal
 import sys
 import threading
@@ -20,55 +19,47 @@ from collections.abc import Callable
 from heliostat.contracts.worker import ChunkRequest
 from heliostat.errors import AttemptCancelled, AttemptError
 from heliostat.model.result import ChunkResult
+from heliostat.worker.outbox import Outbox
 from heliostat.worker.runtime import failed_result, run_chunk
 from heliostat.worker.warden import Warden
-from heliostat.worker.wire import (
-    FramesMessage,
-    HeartbeatMessage,
-    LogMessage,
-    Message,
-    ResultMessage,
-    decode_request,
-    encode_message,
-)
+from heliostat.worker.wire import ResultMessage, decode_request, encode_message
 
 
 class MessageWriter:
-    """A ChunkReport that writes messages to a descriptor, on a thread of its own: a slow reader holds up nothing.
-
-    What waits to be written is bounded, since the runtime bounds what it forwards of a command's output."""
+    """Writes the messages of an outbox to a descriptor, on a thread of its own."""
 
     def __init__(self, descriptor: int, on_broken: Callable[[], object]) -> None:
         self._descriptor = descriptor
         self._on_broken = on_broken
-        self._waiting: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._some = threading.Event()
+        self._result: bytes | None = None
+        self.report = Outbox(self._some.set)
         self._thread = threading.Thread(target=self._write, daemon=True)
         self._thread.start()
 
-    def frames_done(self, frames: float, /) -> None:
-        self._waiting.put(FramesMessage(frames))
-
-    def log(self, stream: str, text: str, /) -> None:
-        self._waiting.put(LogMessage("stdout" if stream == "stdout" else "stderr", text))
-
-    def heartbeat(self) -> None:
-        self._waiting.put(HeartbeatMessage())
-
     def finish(self, result: ChunkResult) -> None:
-        """Write the result and everything before it."""
-        self._waiting.put(ResultMessage(result))
-        self._waiting.put(None)
+        """Write the result, after everything before it."""
+        self._result = encode_message(ResultMessage(result))
+        self._some.set()
         self._thread.join()
 
     def _write(self) -> None:
-        while (message := self._waiting.get()) is not None:
-            line = memoryview(encode_message(message))
-            try:
-                while line:
-                    line = line[os.write(self._descriptor, line) :]
-            except OSError:
-                self._on_broken()
-                return
+        try:
+            result = None
+            while result is None:
+                self._some.wait()
+                self._some.clear()
+                result = self._result  # looked at first, so that what was said before it is taken
+                for line in self.report.take():
+                    self._write_line(line)
+            self._write_line(result)
+        except OSError:
+            self._on_broken()
+
+    def _write_line(self, line: bytes) -> None:
+        rest = memoryview(line)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
 
 
 async def work(request: ChunkRequest, descriptor: int, grace: float) -> bool:
@@ -79,7 +70,7 @@ async def work(request: ChunkRequest, descriptor: int, grace: float) -> bool:
     try:
         attempt: asyncio.Task[ChunkResult]
         writer = MessageWriter(descriptor, lambda: loop.call_soon_threadsafe(lambda: attempt.cancel()))
-        attempt = asyncio.create_task(run_chunk(request, writer, grace=grace, warden=warden))
+        attempt = asyncio.create_task(run_chunk(request, writer.report, grace=grace, warden=warden))
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, attempt.cancel)
         await asyncio.wait([attempt])

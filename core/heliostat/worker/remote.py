@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +34,7 @@ class RemoteWorker:
     for later attempts, up to `cache_limit` bytes."""
 
     def __init__(self, store: ArtifactStore, root: Path, *, cache_limit: int) -> None:
-        self._store = store
+        self.store = store
         self._root = root
         self._cache = InputCache(store, root / "inputs", cache_limit)
 
@@ -57,13 +61,40 @@ class RemoteWorker:
     ) -> tuple[Output, ...]:
         async def put(output: Output) -> Output:
             key = output_key(request.job_id, output.path)
-            await self._store.put(key, job_dir / output.path)
-            return msgspec.structs.replace(output, path=_as_named(output.path, request), url=f"{self._store.url}/{key}")
+            await self.store.put(key, job_dir / output.path)
+            return msgspec.structs.replace(output, path=_as_named(output.path, request), url=f"{self.store.url}/{key}")
 
         try:
             return tuple(await transfer_all(put, outputs))
         except ArtifactError as error:
             raise WorkerLost(f"an output could not be stored: {error}") from error
+
+
+class RemoteWorkers:
+    """A RemoteWorker for each artifact store that requests name, kept with its connections and its inputs."""
+
+    def __init__(self, open_store: Callable[[str], ArtifactStore], root: Path, *, cache_limit: int) -> None:
+        """`open_store` is `heliostat.open_artifact_store`, which a worker may not know; `cache_limit`: bytes of inputs
+        of each store."""
+        self._open_store = open_store
+        self._root = root
+        self._cache_limit = cache_limit
+        self._workers: dict[str, RemoteWorker] = {}
+        self._resources = AsyncExitStack()
+        self._turn = asyncio.Lock()
+
+    async def of(self, url: str) -> RemoteWorker:
+        """Raises PluginError, Misconfigured and ArtifactError where the store cannot be opened."""
+        async with self._turn:
+            if url not in self._workers:
+                store = await self._resources.enter_async_context(self._open_store(url))
+                root = self._root / hashlib.sha256(url.encode()).hexdigest()[:16]
+                self._workers[url] = RemoteWorker(store, root, cache_limit=self._cache_limit)
+            return self._workers[url]
+
+    async def close(self) -> None:
+        self._workers.clear()
+        await self._resources.aclose()
 
 
 def _moved(request: ChunkRequest, job_dir: Path, tmp: Path) -> ChunkRequest:

@@ -20,7 +20,7 @@ import msgspec
 from heliostat import ChunkReport, ChunkRequest, ChunkResult, Usage, WorkerAdapter, WorkerLimits
 from heliostat.errors import Misconfigured, WorkerLost
 from heliostat.worker import encode_request
-from heliostat_aws.conversation import Conversation, read_answer
+from heliostat_aws.conversation import Conversation, Silence, read_answer
 from heliostat_aws.errors import of_call, of_function
 from heliostat_aws.invocation import Delivery, Report, Stored, read_report, usage_of
 from heliostat_aws.keys import cancel_key
@@ -266,7 +266,7 @@ class LambdaAdapter(WorkerAdapter):
             body = await self._in_pool(partial(self._fetch, message.key))
         except Exception as error:
             raise of_call(error, f"result s3://{self._bucket}/{message.key}") from error
-        result = read_answer(body, _NOBODY)
+        result = read_answer(body, Silence())
         if not isinstance(result, ChunkResult):
             raise WorkerLost(f"s3://{self._bucket}/{message.key} is no result; deploy the function again")
         return result
@@ -312,15 +312,6 @@ class _Beside(msgspec.Struct, frozen=True):
 
     batches: int = 0
     lines: str = ""
-
-
-class _Nobody:
-    def frames_done(self, frames: float, /) -> None: ...
-    def log(self, stream: str, text: str, /) -> None: ...
-    def heartbeat(self) -> None: ...
-
-
-_NOBODY: Final = _Nobody()
 
 
 def _complaint(payload: bytes) -> tuple[str, str]:

@@ -31,6 +31,14 @@ class Batch(Struct, frozen=True, rename="camel"):
     """Messages of the wire format, a line each."""
 
 
+class Silence:
+    """A ChunkReport that does nothing about what it is told."""
+
+    def frames_done(self, frames: float, /) -> None: ...
+    def log(self, stream: str, text: str, /) -> None: ...
+    def heartbeat(self) -> None: ...
+
+
 class Conversation:
     """`hear` is called from any thread; the rest belongs to the event loop that it was made on."""
 

@@ -22,10 +22,11 @@ from typing import Any, Final
 import msgspec
 
 import heliostat
-from heliostat import ArtifactStore, ChunkRequest, ChunkResult, Usage, open_artifact_store
+from heliostat import ArtifactStore, ChunkReport, ChunkRequest, ChunkResult, Usage, open_artifact_store
 from heliostat.errors import ArtifactError, AttemptCancelled, AttemptError, TimedOut
 from heliostat.worker import (
     RemoteWorker,
+    RemoteWorkers,
     ResultMessage,
     Warden,
     decode_request,
@@ -34,7 +35,7 @@ from heliostat.worker import (
 )
 from heliostat_aws.invocation import Delivery, Stored, log_url
 from heliostat_aws.keys import cancel_key, claim_key, result_key
-from heliostat_aws.reporting import ReportSender, SilentReport
+from heliostat_aws.reporting import NoReports, ReportSender
 from heliostat_aws.session import Connection, open_client
 
 GRACE: Final = 2.0
@@ -70,7 +71,9 @@ class Environment:
         self._tmp = Path(tempfile.gettempdir())
         self._root = self._tmp / "heliostat"
         self._own = {self._root, *self._tmp.iterdir()}
-        self._stores: dict[str, tuple[ArtifactStore, RemoteWorker]] = {}
+        free = shutil.disk_usage(self._tmp).free
+        limit = int(os.environ.get("HELIOSTAT_CACHE_MB", free >> 21)) << 20
+        self._workers = RemoteWorkers(open_artifact_store, self._root, cache_limit=limit)
         self._sqs: Any = None
         self._warden = Warden()
 
@@ -82,21 +85,22 @@ class Environment:
             delivery = msgspec.convert(event, Delivery)
         except AttemptError as error:
             return _returned(encode_message(ResultMessage(failed_result(error, None, 0.0))))
-        store, worker = await self._worker(request.artifacts or os.environ["HELIOSTAT_ARTIFACTS"])
+        worker = await self._workers.of(request.artifacts or os.environ["HELIOSTAT_ARTIFACTS"])
+        store = worker.store
         if delivery.invocation == "event" and not await _claim(store, request, delivery, context.aws_request_id):
             return None  # Lambda delivered it twice
-        report: ReportSender | SilentReport = SilentReport()
+        sender: ReportSender | NoReports = NoReports()
         if delivery.reply_queue:
             # Who waits for the answer of a synchronous invocation sees by its connection that the worker lives.
             is_event = delivery.invocation == "event"
-            report = ReportSender(
+            sender = ReportSender(
                 self._queue(),
                 delivery.reply_queue,
                 delivery.call_id,
                 first=0.0 if is_event else FIRST,
                 heartbeats=is_event,
             )
-        result = await self._run(store, worker, request, delivery, report, begun, ends)
+        result = await self._run(worker, request, delivery, sender.report, begun, ends)
         await asyncio.to_thread(self._sweep)
         result = msgspec.structs.replace(
             result,
@@ -114,21 +118,10 @@ class Environment:
             usage = Usage(billed_seconds=round(time.monotonic() - begun, 3), memory_mb=memory)
             result = msgspec.structs.replace(result, usage=usage)
             last = await _fitted(result, key, store, LARGEST_REPLY)
-            await asyncio.to_thread(report.close, last)
+            await asyncio.to_thread(sender.close, last)
             return None
-        rest = await asyncio.to_thread(report.close_with, LARGEST_REST)
-        return _returned(await _fitted(result, key, store, LARGEST_ANSWER), report.batches, rest)
-
-    async def _worker(self, url: str) -> tuple[ArtifactStore, RemoteWorker]:
-        """The store of this address, and the worker that uses it; kept for the next invocations."""
-        if url not in self._stores:
-            store = await open_artifact_store(url).__aenter__()
-            free = shutil.disk_usage(tempfile.gettempdir()).free
-            worker = RemoteWorker(
-                store, self._root, cache_limit=int(os.environ.get("HELIOSTAT_CACHE_MB", free >> 21)) << 20
-            )
-            self._stores[url] = store, worker
-        return self._stores[url]
+        rest = await asyncio.to_thread(sender.close_with, LARGEST_REST)
+        return _returned(await _fitted(result, key, store, LARGEST_ANSWER), sender.batches, rest)
 
     def _sweep(self) -> None:
         """Remove what a command has left in the temporary directory, beside the folder of its own."""
@@ -146,11 +139,10 @@ class Environment:
 
     async def _run(
         self,
-        store: ArtifactStore,
         worker: RemoteWorker,
         request: ChunkRequest,
         delivery: Delivery,
-        report: ReportSender | SilentReport,
+        report: ChunkReport,
         begun: float,
         ends: float,
     ) -> ChunkResult:
@@ -159,7 +151,7 @@ class Environment:
         timeout = left if request.timeout is None else min(left, request.timeout)
         request = msgspec.structs.replace(request, timeout=max(0.1, timeout))
         attempt = asyncio.ensure_future(worker.run(request, report, grace=GRACE, warden=self._warden))
-        marker = asyncio.ensure_future(_until_marked(store, cancel_key(request.job_id, delivery.call_id)))
+        marker = asyncio.ensure_future(_until_marked(worker.store, cancel_key(request.job_id, delivery.call_id)))
         try:
             # The deadline holds for fetching and delivering too, which `request.timeout` says nothing of.
             await asyncio.wait(

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from heliostat.worker import FramesMessage, HeartbeatMessage, LogMessage, encode_message
-from heliostat_aws.conversation import Batch
+from heliostat.worker import Outbox
+from heliostat_aws.conversation import Batch, Silence
 
 if TYPE_CHECKING:
-    from heliostat.worker import Message
+    from heliostat import ChunkReport
 
 EVERY: Final = 1.0
 """Seconds between batches."""
@@ -24,47 +24,35 @@ logger = logging.getLogger("heliostat.aws")
 
 
 class ReportSender:
-    """A ChunkReport. `close` sends what is left; its number of batches then goes with the result, so that the
-    coordinator knows what to wait for."""
+    """Sends what is put into `report`. `close` sends what is left; its number of batches then goes with the result, so
+    that the coordinator knows what to wait for."""
 
     def __init__(self, sqs: Any, queue_url: str, call_id: str, *, first: float = 0.0, heartbeats: bool = True) -> None:
         """`first`: seconds until the first batch. `heartbeats`: whether anybody wants to know that the worker lives."""
+        self._some = threading.Event()
+        self._outbox = Outbox(self._some.set, heartbeats=heartbeats)
         self._first = first
-        self._heartbeats = heartbeats
         self._sqs = sqs
         self._queue_url = queue_url
         self._call_id = call_id
-        self._lines: list[bytes] = []
-        self._frames: float | None = None
-        self._lock = threading.Lock()
-        self._some = threading.Event()
         self._closing = threading.Event()
         self.batches = 0
         self._thread = threading.Thread(target=self._send_now_and_then, daemon=True)
         self._thread.start()
 
-    def frames_done(self, frames: float, /) -> None:
-        self._frames = frames  # only the newest is worth sending
-        self._some.set()
-
-    def log(self, stream: str, text: str, /) -> None:
-        self._put(LogMessage("stdout" if stream == "stdout" else "stderr", text))
-
-    def heartbeat(self) -> None:
-        if self._heartbeats:
-            self._put(HeartbeatMessage())
+    @property
+    def report(self) -> ChunkReport:
+        return self._outbox
 
     def close(self, last: bytes = b"") -> None:
         """Send what is left, and a last line."""
         self._end()
-        if last:
-            self._lines.append(last)
-        self._send_lines(self._take())
+        self._send_lines([*self._outbox.take(), *([last] if last else [])])
 
     def close_with(self, room: int) -> str:
         """Return what is left, to go with the result; more than `room` bytes are sent."""
         self._end()
-        lines = self._take()
+        lines = self._outbox.take()
         if sum(map(len, lines)) <= room:
             return b"".join(lines).decode()
         self._send_lines(lines)
@@ -75,27 +63,14 @@ class ReportSender:
         self._some.set()
         self._thread.join()
 
-    def _put(self, message: Message) -> None:
-        with self._lock:
-            self._lines.append(encode_message(message))
-        self._some.set()
-
     def _send_now_and_then(self) -> None:
         self._closing.wait(self._first)
         while not self._closing.is_set():
             self._some.wait()
             self._some.clear()
             if not self._closing.is_set():
-                self._send_lines(self._take())
+                self._send_lines(self._outbox.take())
                 self._closing.wait(EVERY)
-
-    def _take(self) -> list[bytes]:
-        with self._lock:
-            lines, self._lines = self._lines, []
-            frames, self._frames = self._frames, None
-        if frames is not None:
-            lines.insert(0, encode_message(FramesMessage(frames)))
-        return lines
 
     def _send_lines(self, lines: list[bytes]) -> None:
         if not lines:
@@ -122,14 +97,12 @@ class ReportSender:
                 return
 
 
-class SilentReport:
-    """For coordinators that want no reports."""
+class NoReports:
+    """In place of a ReportSender for coordinators that want none."""
 
     batches = 0
+    report: ChunkReport = Silence()
 
-    def frames_done(self, frames: float, /) -> None: ...
-    def log(self, stream: str, text: str, /) -> None: ...
-    def heartbeat(self) -> None: ...
     def close(self, last: bytes = b"") -> None: ...
     def close_with(self, room: int) -> str:
         return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ from heliostat import (
     open_repository,
 )
 from heliostat.errors import SpecError, WorkerLost
-from heliostat.testing import WorkerAdapterContract, WorkerUnderTest, not_shown
 from heliostat.testing.trial import Trial, film
 from heliostat.worker import RemoteWorker
 
@@ -58,23 +56,6 @@ class Elsewhere(WorkerAdapter):
     def kept(self) -> set[str]:
         """What it keeps between attempts."""
         return {path.name for path in (self.root / "inputs").iterdir()}
-
-
-@dataclasses.dataclass(frozen=True)
-class Opened(WorkerUnderTest):
-    folder: Path = Path()
-
-    def open(self) -> WorkerAdapter:
-        return Elsewhere(self.folder)
-
-
-class TestElsewhere(WorkerAdapterContract):
-    @pytest.fixture
-    def under_test(self, tmp_path: Path) -> WorkerUnderTest:
-        return Opened("elsewhere", folder=tmp_path)
-
-    def test_P5_a_killed_coordinator_loses_nothing_that_was_committed(self) -> None:  # noqa: N802
-        not_shown("another process cannot open an adapter that is not registered")
 
 
 class Silence:

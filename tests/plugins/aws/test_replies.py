@@ -78,12 +78,12 @@ async def test_what_a_worker_says_arrives_in_order_while_it_works(sqs: Any, queu
     conversation = Conversation(report)
     queue.listen("one", conversation.hear)
     sender = ReportSender(sqs, queue.url, "one")
-    sender.log("stdout", "first\n")
+    sender.report.log("stdout", "first\n")
     await until(lambda: report.lines)
     for number in range(5):
-        sender.frames_done(number)
-        sender.log("stderr", f"{number}\n")
-    sender.heartbeat()
+        sender.report.frames_done(number)
+        sender.report.log("stderr", f"{number}\n")
+    sender.report.heartbeat()
     await asyncio.to_thread(sender.close)
     await conversation.until(sender.batches)
     assert report.lines == ["stdout: first\n", *(f"stderr: {number}\n" for number in range(5))]
@@ -97,7 +97,7 @@ async def test_the_result_comes_last_and_ends_the_conversation(sqs: Any, queue: 
     queue.listen("one", conversation.hear)
     sender = ReportSender(sqs, queue.url, "one")
     result = ChunkResult(exit_code=0, duration=1.0, attempt_id="one")
-    sender.log("stdout", "x\n")
+    sender.report.log("stdout", "x\n")
     await asyncio.to_thread(sender.close, encode_message(ResultMessage(result)))
     async with asyncio.timeout(30):
         await conversation.until(None)
@@ -111,7 +111,7 @@ async def test_what_is_too_large_for_a_message_is_split(sqs: Any, queue: ReplyQu
     queue.listen("one", conversation.hear)
     sender = ReportSender(sqs, queue.url, "one")
     for _ in range(40):
-        sender.log("stdout", '"' * 30_000 + "\n")
+        sender.report.log("stdout", '"' * 30_000 + "\n")
     await asyncio.to_thread(sender.close)
     await conversation.until(sender.batches)
     assert sender.batches >= 40 * 30_000 * 4 // reporting.LARGEST
@@ -127,7 +127,7 @@ async def test_attempts_are_kept_apart_and_strangers_disregarded(sqs: Any, queue
         senders.append(ReportSender(sqs, queue.url, str(number)))
     sqs.send_message(QueueUrl=queue.url, MessageBody="not for anybody")
     for number, sender in enumerate(senders):
-        sender.log("stdout", f"{number}\n")
+        sender.report.log("stdout", f"{number}\n")
     for sender in senders:
         await asyncio.to_thread(sender.close)
     for conversation, sender in zip(conversations, senders, strict=True):
@@ -164,7 +164,7 @@ def test_a_sender_whose_coordinator_is_gone_comes_to_its_end(sqs: Any, caplog: p
     queue.open()
     queue.close()
     sender = ReportSender(sqs, queue.url, "one")
-    sender.log("stdout", "x\n")
+    sender.report.log("stdout", "x\n")
     sender.close()
     assert sender.batches == 0
     assert "a report was not sent" in caplog.text
