@@ -41,7 +41,7 @@ from heliostat.testing.scripted import ScriptedWorker
 
 MakeSpec = Callable[..., JobSpec]
 FAILED = ChunkResult(exit_code=3, duration=0.25, stderr_tail="the lens is cracked\n", message="exit status 3")
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 OUTCOMES: dict[tuple[int, int], Any] = {
     (1, 1): FAILED,
