@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from heliostat.model.result import ChunkResult
     from heliostat.model.spec import Chunk
 
+# Looked up once: Python 3.11 takes as long for a member of an enum as for making a record.
+_RUNNING = AttemptState.RUNNING
+_SUCCEEDED = AttemptState.SUCCEEDED
+
 
 class Attempt:
     """The live side of an attempt, and the ChunkReport that its worker is given.
@@ -83,20 +87,23 @@ class Attempt:
         *,
         cause: Cause | None = None,
         message: str | None = None,
+        retry_in: float | None = None,
+        stderr_tail: str = "",
         result: ChunkResult | None = None,
     ) -> AttemptStatus:
         """The attempt's row as it is now."""
-        succeeded = state is AttemptState.SUCCEEDED
         return AttemptStatus(
             index=self.index,
             number=self.number,
             attempt_id=self.id,
             state=state,
             started_at=self.started_at,
-            ended_at=None if state is AttemptState.RUNNING else time.time(),
-            frames_done=self.chunk.frame_count if succeeded else self.frames,
+            ended_at=None if state is _RUNNING else time.time(),
+            frames_done=self.chunk.frame_count if state is _SUCCEEDED else self.frames,
             cause=cause,
             message=message,
+            retry_in=retry_in,
+            stderr_tail=stderr_tail,
             result=result,
         )
 
