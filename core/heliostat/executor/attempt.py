@@ -29,10 +29,12 @@ class Attempt:
     __slots__ = (
         "_logs",
         "abandoned",
+        "began_clock",
         "chunk",
         "dirty",
         "ended",
         "frames",
+        "heard",
         "id",
         "index",
         "last_frame_at",
@@ -55,7 +57,7 @@ class Attempt:
         self.slot = slot
         """The task that awaits the adapter; cancelling it ends the attempt."""
         self.started_at = time.time()
-        self.started_clock = self.last_frame_at = time.monotonic()
+        self.started_clock = self.began_clock = self.last_frame_at = time.monotonic()
         self.frames = 0.0
         self.dirty = False
         """Frames were reported since sinks were last told."""
@@ -65,11 +67,14 @@ class Attempt:
         """Why the executor ended it, once it has."""
         self.stopped_clock = 0.0
         self.ended = False
+        self.heard = False
+        """Something was reported: its worker has begun."""
         self.abandoned = False
         """Stopped, not ended by its worker, and no longer waited for."""
         self._logs = logs
 
     def frames_done(self, frames: float, /) -> None:
+        self.heartbeat()
         try:
             if frames > self.frames and not self.ended:
                 self.frames = min(float(frames), float(self.chunk.frame_count))
@@ -79,6 +84,7 @@ class Attempt:
             pass  # a report never raises, whatever an adapter passes
 
     def log(self, stream: str, text: str, /) -> None:
+        self.heartbeat()
         self._logs.write(self, text)
 
     def status(
@@ -108,7 +114,10 @@ class Attempt:
         )
 
     def heartbeat(self) -> None:
-        """Nothing to note: the adapter's `run` raises when its worker is lost."""
+        """Only the first one counts: the adapter's `run` raises when its worker is lost."""
+        if not self.heard:
+            self.began_clock = self.last_frame_at = time.monotonic()
+            self.heard = True  # last, since others look at it first
 
     def stop(self, cause: Cause) -> None:
         """End the attempt; the first cause counts."""

@@ -519,7 +519,9 @@ class Execution:
         if attempt.stop_cause is not None:
             if now - attempt.stopped_clock > STOP_PATIENCE:
                 self._abandon(attempt)
-        elif timeout is not None and now - attempt.started_clock > timeout:
+        elif self._worker.limits.queues and not attempt.heard:
+            return
+        elif timeout is not None and now - attempt.began_clock > timeout:
             attempt.stop(Cause.TIMED_OUT)
         elif stall is not None and now - attempt.last_frame_at > stall:
             attempt.stop(Cause.STALLED)
