@@ -185,7 +185,8 @@ class BucketStore(ArtifactStore):
                     raise ArtifactError(f"{self._address(key)} is damaged, its SHA-256 has changed; store it again")
                 os.replace(new.name, destination)
         except OSError as error:
-            error.filename = str(destination)  # nobody knows the name that it has until it is whole
+            if error.strerror:  # of the file; errors of the network may be OSErrors too
+                error.filename = str(destination)  # nobody knows the name that it has until it is whole
             raise
         return _artifact(key, replace(found, sha256=digest.hexdigest()))
 

@@ -1,0 +1,13 @@
+"""The options of the artifact store."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class GcsOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of the artifact store `gcs`."""
+
+    url: str
+    """`gcs://bucket/prefix` or `gs://bucket/prefix`, with `?project=…&endpoint_url=…` where Google's own settings do
+    not do."""
