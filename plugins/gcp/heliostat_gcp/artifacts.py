@@ -1,18 +1,19 @@
 """The artifact store `gcs`: a bucket of Google Cloud Storage, or a part of one.
 
-Cloud Storage keeps a CRC32C of its own, by which it checks what it receives.
+Cloud Storage keeps a CRC32C of its own, by which it checks what it receives. Google's libraries, which take their time,
+are imported on a thread when a store is opened.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from heliostat.errors import ArtifactError
 from heliostat.worker import Bucket, BucketStore, ObjectService
-from heliostat_gcp.gcs_errors import artifact_error
-from heliostat_gcp.gcs_objects import GcsObjects
-from heliostat_gcp.options import GcsOptions
-from heliostat_gcp.session import Connection, open_session
+from heliostat_gcp.options import Connection, GcsOptions
+
+if TYPE_CHECKING:
+    from heliostat_gcp.gcs_objects import GcsObjects
 
 GCS: Final = ObjectService(
     bucket="a Cloud Storage bucket",
@@ -28,8 +29,13 @@ class GcsArtifactStore(BucketStore):
 
     def connect(self) -> GcsObjects:
         """Raises Misconfigured without credentials."""
+        from heliostat_gcp.gcs_objects import GcsObjects
+        from heliostat_gcp.session import open_session
+
         session = open_session(Connection(**self.bucket.settings), self.threads.check_on, self.at_once)
         return GcsObjects(session, self.bucket.name, self.threads)
 
     def mapped(self, error: Exception, what: str) -> ArtifactError:
+        from heliostat_gcp.gcs_errors import artifact_error
+
         return artifact_error(error, what)

@@ -1,4 +1,4 @@
-"""Connections to Cloud Storage, and the credentials for them. Google's libraries are imported with this module."""
+"""Sessions with Cloud Storage, and the credentials for them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,10 @@ from msgspec import Struct
 from heliostat.errors import Misconfigured
 from heliostat_gcp.gcs_errors import misconfigured
 from heliostat_gcp.gcs_transport import CheckedAdapter, CheckOn
+from heliostat_gcp.options import Connection
 
 _SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 """All that the account may do, since Google wants rights to be given to accounts."""
-
-
-class Connection(Struct, frozen=True, kw_only=True):
-    """Where Cloud Storage is, and who pays. What is None comes from Google's usual places."""
-
-    project: str | None = None
-    """Pays for requests and traffic, where the bucket lets whoever asks pay."""
-    endpoint_url: str | None = None
 
 
 class Session(Struct, frozen=True, kw_only=True):

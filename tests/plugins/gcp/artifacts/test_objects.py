@@ -11,7 +11,8 @@ from strict_gcs import StrictGcs
 
 from heliostat.worker import Taken, Threads
 from heliostat_gcp.gcs_objects import GcsObjects
-from heliostat_gcp.session import Connection, open_session
+from heliostat_gcp.options import Connection
+from heliostat_gcp.session import open_session
 
 
 @pytest.fixture
