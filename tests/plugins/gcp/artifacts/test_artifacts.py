@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import re
+import threading
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -427,6 +428,27 @@ async def test_a_get_that_is_cancelled_ends_while_the_answer_is_on_its_way(
     with pytest.raises(asyncio.CancelledError):
         await getting
     assert list((tmp_path / "new").iterdir()) == []
+
+
+async def test_after_a_get_is_cancelled_nothing_more_is_asked(
+    store: GcsArtifactStore, server: StrictGcs, large: bytes, tmp_path: Path
+) -> None:
+    reached, released = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold(request: Request) -> None:
+        loop.call_soon_threadsafe(reached.set)
+        released.wait(30)
+
+    server.intervene = hold
+    getting = asyncio.create_task(store.get("large", tmp_path / "copy"))
+    await reached.wait()
+    getting.cancel()
+    await asyncio.sleep(0)
+    released.set()
+    with pytest.raises(asyncio.CancelledError):
+        await getting
+    assert server.operations == ["get"]
 
 
 # --- the project that pays --------------------------------------------------------------------------------------------
