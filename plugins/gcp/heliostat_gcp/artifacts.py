@@ -6,7 +6,8 @@ are imported on a thread when a store is opened.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from heliostat.errors import ArtifactError
 from heliostat.worker import Bucket, BucketStore, ObjectService
@@ -14,6 +15,8 @@ from heliostat_gcp.options import Connection, GcsOptions
 
 if TYPE_CHECKING:
     from heliostat_gcp.gcs_objects import GcsObjects
+
+T = TypeVar("T")
 
 GCS: Final = ObjectService(
     bucket="a Cloud Storage bucket",
@@ -39,3 +42,8 @@ class GcsArtifactStore(BucketStore):
         from heliostat_gcp.gcs_errors import artifact_error
 
         return artifact_error(error, what)
+
+    async def on_objects(self, work: Callable[[GcsObjects], T]) -> T:
+        """Do something with the bucket's objects, on a thread. Raises ArtifactError."""
+
+        return await self._on_thread("", lambda: work(cast("GcsObjects", self._open_objects)))

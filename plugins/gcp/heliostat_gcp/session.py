@@ -39,7 +39,7 @@ class Session(Struct, frozen=True, kw_only=True):
 def open_session(connection: Connection, check_on: CheckOn, connections: int) -> Session:
     """For as many requests at once as `connections` says. Raises Misconfigured."""
     endpoint = _endpoint(connection)
-    credentials = _credentials(endpoint)
+    credentials = credentials_for(endpoint)
     http = AuthorizedSession(credentials)
     for scheme in ("https://", "http://"):
         http.mount(scheme, CheckedAdapter(check_on, connections))
@@ -68,9 +68,9 @@ def _endpoint(connection: Connection) -> str | None:
     return endpoint.rstrip("/")
 
 
-def _credentials(endpoint: str | None) -> Any:
-    """Application Default Credentials. A service that is not Google's gets only those that somebody has named for it,
-    never by accident those of the person or the machine."""
+def credentials_for(endpoint: str | None) -> Any:
+    """Application Default Credentials; `endpoint` is None for Google's own. A service that is not Google's gets only
+    those that somebody has named for it, never by accident those of the person or the machine. Raises Misconfigured."""
     if endpoint is not None and not _is_google(endpoint) and not os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
         return AnonymousCredentials()
     try:

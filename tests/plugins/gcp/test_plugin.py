@@ -18,9 +18,15 @@ from heliostat import open_artifact_store, plugins
 SOURCES = sorted(Path(heliostat_gcp.__path__[0]).rglob("*.py"))
 
 
-def test_it_registers_a_store_under_both_schemes():
+def test_it_registers_two_adapters_a_store_under_both_schemes_and_its_commands():
     registered = {(entry.kind, entry.name) for entry in plugins.load("gcp").all() if entry.plugin == "gcp"}
-    assert registered == {("artifact_store", "gcs"), ("artifact_store", "gs")}
+    assert registered == {
+        ("worker_adapter", "gcp-cloud-run"),
+        ("worker_adapter", "gcp-cloud-run-jobs"),
+        ("artifact_store", "gcs"),
+        ("artifact_store", "gs"),
+        ("command", "gcp"),
+    }
 
 
 def test_both_schemes_name_the_same_store():
