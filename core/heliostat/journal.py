@@ -161,7 +161,7 @@ class JournalReader:
         upto = job.revision
         while upto > 0:
             after = max(0, upto - self._page)
-            for entry in reversed(await self._entries(after, upto)):
+            for entry in reversed(await self._entries(after, upto - after)):
                 before = sum(map(_count, entry.happened))
                 for happening in reversed(entry.happened):
                     before -= _count(happening)
@@ -174,12 +174,12 @@ class JournalReader:
                         return
             upto = after
 
-    async def read(self, upto: int) -> AsyncGenerator[tuple[str, Event], None]:
-        """The events from here to the end of the entry `upto`, with their ids. Once, and to the end."""
-        while self._read < upto:
-            entries = await self._entries(self._read, upto)
-            if not entries:
-                return
+    async def read(self, upto: int | None = None) -> AsyncGenerator[tuple[str, Event], None]:
+        """The events from here to the end of the entry `upto`, or of the last there is, with their ids. Only when it
+        is read to its end does the next one go on from there."""
+        while upto is None or self._read < upto:
+            limit = self._page if upto is None else min(self._page, upto - self._read)
+            entries = await self._entries(self._read, limit)
             happened = [(entry.revision, happening) for entry in entries for happening in entry.happened]
             place = 0
             for first in range(0, len(happened), ROWS):
@@ -193,10 +193,13 @@ class JournalReader:
                         if revision > self._read + 1 or place > self._skipped:
                             self.in_run = not isinstance(event, JobEnded)
                             yield f"{revision}-{place}", event
-            self._read, self._skipped = entries[-1].revision, 0
+            if entries:
+                self._read, self._skipped = entries[-1].revision, 0
+            if len(entries) < limit:
+                return
 
-    async def _entries(self, after: int, upto: int) -> Sequence[JournalEntry]:
-        entries = await self._repository.journal(self._job.id, after=after, limit=min(self._page, upto - after))
+    async def _entries(self, after: int, limit: int) -> Sequence[JournalEntry]:
+        entries = await self._repository.journal(self._job.id, after=after, limit=limit)
         if entries:
             happenings = sum(len(entry.happened) for entry in entries)
             self._page = min(ENTRIES, max(1, HAPPENINGS * len(entries) // happenings))
