@@ -44,11 +44,7 @@ class Environment:
             if not name.startswith(("PYTHON", "PYTEST", "HELIOSTAT", "VIRTUAL_ENV", "UV_PROJECT"))
         }
         path = [part for part in os.environ["PATH"].split(os.pathsep) if not Path(part).is_relative_to(ROOT)]
-        self.environ = {
-            **kept,
-            "PATH": os.pathsep.join([str(self.venv / "bin"), *path]),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
+        self.environ = {**kept, "PATH": os.pathsep.join([str(self.venv / "bin"), *path])}
 
     def make(self) -> None:
         """Build both wheels and install them."""

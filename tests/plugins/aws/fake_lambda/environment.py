@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
+from nursery import Container, Nursery
 
 REGION = "us-east-1"
 
@@ -48,8 +48,9 @@ class Outcome:
 
 
 class Environment:
-    def __init__(self, function: Function, scratch: Path, number: int) -> None:
+    def __init__(self, function: Function, scratch: Path, number: int, nursery: Nursery) -> None:
         self._function = function
+        self._nursery = nursery
         self._tmp = scratch / f"environment-{number}"
         self._log = self._tmp / "log"
         self.stream = f"2026/01/01/[$LATEST]{uuid.uuid4().hex}"
@@ -58,7 +59,7 @@ class Environment:
         self._answers: dict[str, asyncio.Future[tuple[bytes, bool]]] = {}
         self._init_error: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._runner: web.AppRunner
-        self.process: asyncio.subprocess.Process
+        self.process: Container
 
     async def start(self) -> None:
         self._tmp.mkdir(parents=True)
@@ -94,20 +95,12 @@ class Environment:
             "_HANDLER": function.handler,
             **function.environment,
         }
-        with self._log.open("wb") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "awslambdaric", function.handler),
-                cwd=function.task_root,
-                env=env,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._log.touch()
+        self.process = await self._nursery.start(env, self._log, arguments=[function.handler], cwd=function.task_root)
 
     @property
     def alive(self) -> bool:
-        return self.process.returncode is None
+        return not self.process.ended.done()
 
     async def invoke(self, payload: bytes) -> Outcome:
         """One invocation, as far as the function's time limit."""
@@ -117,7 +110,7 @@ class Environment:
         answer: asyncio.Future[tuple[bytes, bool]] = asyncio.get_running_loop().create_future()
         self._answers[invocation] = answer
         self._work.put_nowait((invocation, payload, time.time() + self._function.timeout))
-        exited = asyncio.ensure_future(self.process.wait())
+        exited = self.process.ended
         await asyncio.wait(
             [answer, exited, self._init_error], timeout=self._function.timeout, return_when=asyncio.FIRST_COMPLETED
         )
@@ -135,7 +128,6 @@ class Environment:
             body, failed = _error(invocation, "Runtime.ExitError", f"Runtime exited with error: {how}"), True
         else:
             body, failed = _error(invocation, "Sandbox.Timedout", f"Task timed out after {seconds:.2f} seconds"), True
-        exited.cancel()
         if gone:
             await self.stop()
         return Outcome(body, failed, seconds, self._told(invocation, offset, seconds), gone)
@@ -147,7 +139,7 @@ class Environment:
 
     async def stop(self) -> None:
         self.kill()
-        await self.process.wait()
+        await self.process.ended
         await self._runner.cleanup()
 
     def _told(self, invocation: str, offset: int, seconds: float) -> str:

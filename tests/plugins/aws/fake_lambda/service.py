@@ -16,6 +16,7 @@ from typing import Self
 from urllib.parse import unquote
 
 from aiohttp import web
+from nursery import Nursery
 
 from fake_lambda.environment import Environment, Function, Outcome
 
@@ -58,6 +59,12 @@ class FakeLambda:
         self._idle: list[Environment] = []
         self._faults: deque[str] = deque()
         self._events: set[asyncio.Task[None]] = set()
+        self._nursery = Nursery(
+            "awslambdaric",
+            "boto3.session",
+            "heliostat.plugins:registry",
+            "heliostat_aws.handler",
+        )
         self._loop = asyncio.new_event_loop()
         self._scratch = Path(tempfile.mkdtemp(prefix="fake-lambda-"))
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake lambda", daemon=True)
@@ -90,6 +97,7 @@ class FakeLambda:
         environment.kill()
 
     async def _open(self) -> None:
+        await self._nursery.open()
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post("/2015-03-31/functions/{name}/invocations", self._invoke)
         app.router.add_get("/2015-03-31/functions/{name}/configuration", self._configuration)
@@ -108,6 +116,7 @@ class FakeLambda:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(10):
                 await self._runner.cleanup()
+        await self._nursery.close()
 
     # --- the API -----------------------------------------------------------------------------------------------------
 
@@ -188,7 +197,7 @@ class FakeLambda:
         elif len(self.environments) >= self.concurrency:
             return None
         else:
-            environment = Environment(self.function, self._scratch, self.cold_starts)
+            environment = Environment(self.function, self._scratch, self.cold_starts, self._nursery)
             self.cold_starts += 1
             self.environments.append(environment)
             await environment.start()

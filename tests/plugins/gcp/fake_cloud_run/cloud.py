@@ -15,11 +15,11 @@ from typing import Self, TypeVar
 import grpc
 from google.cloud import run_v2
 from google.iam.v1 import policy_pb2
+from nursery import Nursery
 
 from fake_cloud_run.admin import Admin
 from fake_cloud_run.executions import Executions
 from fake_cloud_run.front import FrontDoor, Verify
-from fake_cloud_run.nursery import Nursery
 from fake_cloud_run.resources import Resources
 
 T = TypeVar("T")
@@ -125,7 +125,9 @@ class FakeCloudRun:
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(120)
 
     async def _open(self) -> None:
-        self._nursery = Nursery()
+        self._nursery = Nursery(
+            "heliostat_gcp.worker", "google.cloud.storage", "heliostat_gcp.task", "heliostat.plugins:registry"
+        )
         await self._nursery.open()
         self.front = FrontDoor(self.resources, self._nursery, self._surroundings, self._scratch, self._verify)
         await self.front.open()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from google.cloud import run_v2
 from google.protobuf.timestamp_pb2 import Timestamp
+from nursery import Nursery
 
-from fake_cloud_run.nursery import Nursery
 from fake_cloud_run.resources import Resources, RunningExecution, RunningTask, completed, env_of
 
 STATE = run_v2.Condition.State

@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from google.cloud import run_v2
+from nursery import Container, Nursery
 
-from fake_cloud_run.nursery import Container, Nursery
 from fake_cloud_run.resources import Resources, env_of
 
 NO_INSTANCE = "The request was aborted because there was no available instance."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from google.cloud import run_v2
 
 if TYPE_CHECKING:
-    from fake_cloud_run.nursery import Container
+    from nursery import Container
 
 
 @dataclass

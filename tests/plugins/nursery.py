@@ -1,19 +1,26 @@
-"""Containers as processes: forked from one that has imported the entry point, since starting Python takes a second.
+"""Containers as processes: forked from one that has imported what they need, since starting Python takes a second.
 
-As a program it reads lines of JSON, each `{"id": …, "env": {…}, "log": path}` to start one, and writes `{"id", "pid"}`
-when it has begun and `{"id", "status"}` when it has ended.
+As a program, `nursery.py MODULE [MODULE|MODULE:FUNCTION]...`, it imports what follows the first, calls the functions,
+and reads lines of JSON, each `{"id": …, "arguments": […], "env": {…}, "cwd": path, "log": path}`. For each it forks a
+process that does what `python -m MODULE ARGUMENT...` would, and writes `{"id", "pid"}` when it has begun and
+`{"id", "status"}` when it has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +57,18 @@ class Container:
 class Nursery:
     """On one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str, *needed: str) -> None:
+        """`module`: what the processes run. `needed`: modules that it imports, and functions that it calls."""
+        self._arguments = [module, *needed]
         self._containers: dict[int, Container] = {}
         self._started = 0
 
     async def open(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, __file__), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            *(sys.executable, __file__, *self._arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
         self._reading = asyncio.create_task(self._read())
 
@@ -66,12 +78,15 @@ class Nursery:
         await self._process.wait()
         await self._reading
 
-    async def start(self, env: dict[str, str], log: Path) -> Container:
+    async def start(
+        self, env: Mapping[str, str], log: Path, *, arguments: Iterable[str] = (), cwd: str | Path = "/"
+    ) -> Container:
         self._started += 1
         number = self._started
         container = self._containers[number] = Container(log)
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"id": number, "env": env, "log": str(log)}).encode() + b"\n")
+        wanted = {"id": number, "arguments": [*arguments], "env": {**env}, "cwd": str(cwd), "log": str(log)}
+        self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
         await container.begun
         return container
 
@@ -88,14 +103,12 @@ class Nursery:
 
 
 def main() -> None:
-    # Everything that the entry point imports, so that a fork has it.
-    import google.cloud.storage  # noqa: F401
-
-    import heliostat_gcp.task
-    import heliostat_gcp.worker  # noqa: F401
-    from heliostat.plugins import registry
-
-    registry()
+    module, *needed = sys.argv[1:]
+    for name in needed:
+        of, _, function = name.partition(":")
+        imported = importlib.import_module(of)
+        if function:
+            getattr(imported, function)()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     os.set_blocking(0, False)
@@ -114,7 +127,7 @@ def main() -> None:
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
                 wanted = json.loads(line)
-                pid = fork(wanted)
+                pid = fork(module, wanted)
                 children[pid] = wanted["id"]
                 say(id=wanted["id"], pid=pid)
             if not data:
@@ -131,15 +144,17 @@ def reap(children: dict[int, int]) -> None:
         say(id=children.pop(pid), status=os.waitstatus_to_exitcode(status))
 
 
-def fork(wanted: dict[str, Any]) -> int:
+def fork(module: str, wanted: dict[str, Any]) -> int:
     pid = os.fork()
     if pid:
+        with contextlib.suppress(OSError):  # it has done so itself, or has ended
+            os.setpgid(pid, pid)
         return pid
     status = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.setsid()
+        os.setpgid(0, 0)
         log = os.open(wanted["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
@@ -148,14 +163,13 @@ def fork(wanted: dict[str, Any]) -> int:
         os.closerange(3, 256)
         os.environ.clear()
         os.environ.update(wanted["env"])
-        import tempfile
-
-        import heliostat_gcp.worker
-
+        os.chdir(wanted["cwd"])
+        sys.argv[1:] = wanted["arguments"]
         tempfile.tempdir = None
-        status = heliostat_gcp.worker.main()
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        status = 0
     except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else 1
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
     except BaseException:
         traceback.print_exc()
     finally:
