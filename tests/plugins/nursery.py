@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -109,6 +110,8 @@ def main() -> None:
         imported = importlib.import_module(of)
         if function:
             getattr(imported, function)()
+    gc.collect()
+    gc.freeze()  # a collection in a fork would write to, and so copy, all of its memory
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     os.set_blocking(0, False)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from heliostat.model.result import ChunkResult
 
 SILENCE: Final = 30.0
-"""Seconds without a message after which a worker is taken for lost; it sends one every five."""
+"""Seconds without a line after which a worker is taken for lost; it sends one every five, though it may be empty."""
 START: Final = 300.0
 """Seconds that a worker may take to start and to accept a chunk."""
 CONNECT: Final = 15.0
@@ -95,6 +95,21 @@ class WorkerClient:
 
     async def run(self, request: ChunkRequest, report: ChunkReport) -> ChunkResult:
         """One attempt. Raises AttemptErrors. When cancelled it hangs up, which cancels the chunk."""
+        result = None
+        try:
+            async with self._attempt(request) as lines:
+                async for line in lines:  # to the end, so that the connection can be kept
+                    result = relay(line, report) or result
+        except WorkerLost:
+            if result is None:
+                raise
+        if result is None:
+            raise WorkerLost(f"{self.url} ended the connection before the chunk's result")
+        return result
+
+    @contextlib.asynccontextmanager
+    async def _attempt(self, request: ChunkRequest) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The lines of the answer."""
         with self._mapped():
             headers = await self._authorise()
             begin = self._session.post(
@@ -103,12 +118,7 @@ class WorkerClient:
             async with asyncio.timeout(START) as patience, begin as answer:
                 if answer.status != 200:
                     raise self._refusal(answer.status, answer.headers, await answer.read())
-                result = None
-                async for line in _lines(answer.content, patience):  # to the end, so that the connection can be kept
-                    result = relay(line, report) or result
-        if result is None:
-            raise WorkerLost(f"{self.url} ended the connection before the chunk's result")
-        return result
+                yield _lines(answer.content, patience)
 
     @contextlib.contextmanager
     def _mapped(self) -> Iterator[None]:
@@ -145,14 +155,12 @@ def _said(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=Refusal).message
     except (msgspec.DecodeError, UnicodeDecodeError):
-        text = re.sub(
-            r"<(style|script|title)\b.*?</\1>|<[^>]*>", " ", body.decode("utf-8", "replace"), flags=re.S | re.I
-        )
+        text = _MARKUP.sub(" ", body.decode("utf-8", "replace"))
         return " ".join(text.split())[:200] or "no reason given"
 
 
 async def _lines(content: aiohttp.StreamReader, patience: asyncio.Timeout) -> AsyncIterator[bytes]:
-    """Whole lines, of any length; `patience` is renewed with each piece that comes."""
+    """Whole lines, of any length, but the empty ones; `patience` is renewed with each piece that comes."""
     clock = asyncio.get_running_loop().time
     patience.reschedule(clock() + SILENCE)
     rest = bytearray()
@@ -163,7 +171,7 @@ async def _lines(content: aiohttp.StreamReader, patience: asyncio.Timeout) -> As
             continue
         *lines, last = bytes(rest + piece).split(b"\n")
         rest = bytearray(last)
-        for line in lines:
+        for line in filter(None, lines):
             yield line
     if rest:
         yield bytes(rest)

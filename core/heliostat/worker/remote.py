@@ -18,7 +18,7 @@ import msgspec
 from heliostat.contracts.artifacts import output_key
 from heliostat.errors import ArtifactError, WorkerLost
 from heliostat.worker.input_cache import InputCache
-from heliostat.worker.runtime import run_chunk
+from heliostat.worker.runtime import heartbeats, run_chunk
 from heliostat.worker.threads import in_thread
 from heliostat.worker.transfers import transfer_all
 
@@ -37,13 +37,16 @@ class RemoteWorker:
         self.store = store
         self._root = root
         self._cache = InputCache(store, root / "inputs", cache_limit)
+        self._is_swept = False
 
     async def run(
         self, request: ChunkRequest, report: ChunkReport, *, grace: float = 5.0, warden: Warden | None = None
     ) -> ChunkResult:
         """Run one attempt, as `run_chunk` does; `request.job_dir` is the coordinator's and need not exist here."""
-        await in_thread(lambda: self._root.mkdir(parents=True, exist_ok=True))
-        folder = Path(await in_thread(lambda: tempfile.mkdtemp(prefix="attempt-", dir=self._root)))
+        if not self._is_swept:
+            self._is_swept = True
+            await in_thread(lambda: _sweep(self._root))
+        folder = Path(await in_thread(lambda: tempfile.mkdtemp(prefix=f"attempt-{os.getpid()}-", dir=self._root)))
         try:
             job_dir = folder / "job"
             (folder / "tmp").mkdir()
@@ -51,7 +54,8 @@ class RemoteWorker:
             if request.inputs is not None:
                 await self._cache.lay_out(request.inputs, job_dir)
             result = await run_chunk(_moved(request, job_dir, folder / "tmp"), report, grace=grace, warden=warden)
-            outputs = await self._store_outputs(request, job_dir, result.outputs)
+            with heartbeats(report):
+                outputs = await self._store_outputs(request, job_dir, result.outputs)
             return msgspec.structs.replace(result, outputs=outputs)
         finally:
             await in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
@@ -97,12 +101,33 @@ class RemoteWorkers:
         await self._resources.aclose()
 
 
+def _sweep(root: Path) -> None:
+    """Remove what workers have left that were killed."""
+    root.mkdir(parents=True, exist_ok=True)
+    for folder in root.glob("attempt-*-*"):
+        pid = int(folder.name.split("-")[1])
+        if pid == os.getpid() or not _lives(pid):  # in a container, all have had the same
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it does, and is somebody else's
+        return True
+    return True
+
+
 def _moved(request: ChunkRequest, job_dir: Path, tmp: Path) -> ChunkRequest:
     """The request as it is to be run in another directory: absolute paths inside the coordinator's lead there."""
-    elsewhere = request.job_dir.rstrip("/")
+    elsewhere = request.job_dir.rstrip("/") or "/"
     inside = re.compile(rf"(^|=){re.escape(elsewhere)}(?=/|$)")
 
     def moved(text: str) -> str:
+        if elsewhere == "/":  # every path is in there, those of programs too
+            return text
         return inside.sub(lambda match: f"{match[1]}{job_dir}", text)
 
     output = request.chunk.output_file

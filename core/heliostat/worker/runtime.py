@@ -56,6 +56,24 @@ async def run_chunk(
             await in_thread(attempt.output.discard)
 
 
+@contextlib.contextmanager
+def heartbeats(report: ChunkReport) -> Iterator[None]:
+    """Gives a sign of life at once, and again every few seconds."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.Handle
+
+    def beat() -> None:
+        nonlocal timer
+        report.heartbeat()
+        timer = loop.call_later(HEARTBEAT, beat)
+
+    beat()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 class _Abandoned(Exception):
     """The attempt was cancelled while its output was being checked."""
 
@@ -72,7 +90,7 @@ class _Attempt:
         self.delivered = False
 
     async def run(self, grace: float) -> ChunkResult:
-        with self._heartbeats():
+        with heartbeats(self._report):
             process = self._start()
             try:
                 in_time = await process.wait(self._request.timeout)
@@ -126,22 +144,6 @@ class _Attempt:
     def _search(self, stream: str, lines: bytes) -> None:
         if lines and self._parser.feed(stream, lines):
             self._report.frames_done(self._parser.frames_done)
-
-    @contextlib.contextmanager
-    def _heartbeats(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        timer: asyncio.Handle
-
-        def beat() -> None:
-            nonlocal timer
-            self._report.heartbeat()
-            timer = loop.call_later(HEARTBEAT, beat)
-
-        beat()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     async def _deliver(self) -> ChunkResult:
         encoded, wanted = self._parser.encoded_frames, self._request.chunk.frame_count

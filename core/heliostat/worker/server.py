@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 LARGEST_REQUEST: Final = 32 << 20
 """Bytes of a request."""
+KEEP_ALIVE: Final = 5.0
+"""Seconds after which an empty line is sent where there is nothing to say."""
 UNHEARD: Final = 30
 """Seconds after which a caller is taken for gone whose machine acknowledges nothing of what it is sent."""
 
@@ -166,8 +168,11 @@ class WorkerServer:
             some.clear()
             if messages := outbox.take():
                 await response.write(_lines(messages))
-            else:
-                await some.wait()
+                continue
+            try:
+                await asyncio.wait_for(some.wait(), KEEP_ALIVE)
+            except TimeoutError:  # inputs are on their way, or outputs
+                await response.write(b"\n")
         await response.write(_lines([*outbox.take(), ResultMessage(attempt.result())]))
         await response.write_eof()
         return response

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from heliostat.errors import AttemptError, Misconfigured, OutOfMemory, TimedOut, WorkerLost
-from heliostat_gcp.admin_api import TIMEOUT, close, open_client
+from heliostat_gcp.admin_api import TIMEOUT, close, environment, open_client
 from heliostat_gcp.errors import of_call
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ NEVER_STARTS: Final = (
     "VPC_NETWORK_NOT_FOUND",
 )
 """Reasons of `google.cloud.run.v2.Condition` that no retry can help against."""
+NEWEST: Final = 50
+"""Executions that are looked at; Cloud Run lists the newest first."""
 PAGE: Final = 1000
 """Tasks asked for at once; Cloud Run may give fewer."""
 
@@ -60,6 +62,17 @@ class ExecutionApi:
             return str(self._jobs.run_job(request, retry=None, timeout=TIMEOUT).metadata.name)
         except Exception as error:
             raise of_call(error, f"job {self._job}") from error
+
+    def find(self, variable: str, env: dict[str, str]) -> str | None:
+        """The name of the execution that was started with the same value of a variable, among the newest."""
+        try:
+            pages = self._executions.list_executions({"parent": self._job, "page_size": NEWEST}, timeout=TIMEOUT).pages
+            for found in next(iter(pages)).executions:
+                if environment(found.template.containers[0]).get(variable) == env[variable]:
+                    return str(found.name)
+        except Exception as error:
+            raise of_call(error, f"executions of {self._job}") from error
+        return None
 
     def ended_tasks(self, name: str) -> int:
         """How many tasks of an execution have ended, well or not; all, once the execution has."""
@@ -113,7 +126,8 @@ def _failure(task: run_v2.Task) -> AttemptError:
 def _of_conditions(resource: Any, what: str) -> AttemptError:
     said = _said(resource)
     whole = f"{what} ({said})" if said else what
-    if any(condition.reason.name in NEVER_STARTS for condition in resource.conditions):
+    # A reason that is newer than the library is a number.
+    if any(getattr(condition.reason, "name", "") in NEVER_STARTS for condition in resource.conditions):
         return Misconfigured(f"{whole}; push the worker image again, and deploy")
     return WorkerLost(f"{whole}; see its log")
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 from msgspec.structs import replace
 
 from heliostat import ChunkReport, ChunkRequest, ChunkResult, WorkerAdapter, WorkerLimits
-from heliostat.errors import ArtifactError, AttemptError, HeliostatError, Misconfigured, WorkerLost
+from heliostat.errors import ArtifactError, AttemptCancelled, AttemptError, HeliostatError, Misconfigured, WorkerLost
 from heliostat.worker import encode_request
 from heliostat_gcp.admin_api import Size, environment, place_of, size_of, whole_name
 from heliostat_gcp.artifacts import GcsArtifactStore
@@ -31,8 +31,12 @@ from heliostat_gcp.options import CloudRunJobsOptions, GcsOptions
 
 COLLECT_EVERY: Final = 1.0
 """Seconds between looks into the mailbox."""
+BLIND: Final = 300.0
+"""Seconds without a look that succeeds after which the tasks are given up."""
 CANCEL_WINDOW: Final = 0.1
 """Seconds that further cancellations are waited for."""
+CANCEL_AGAIN: Final = 2.0
+"""Seconds until a cancellation is tried again that has failed."""
 CANCEL_PATIENCE: Final = 25.0
 """Seconds that a cancelled task gets to end: it looks for the marker every 2, and its command gets 2 to end."""
 RESERVE: Final = 15.0
@@ -53,11 +57,14 @@ class CloudRunJobsAdapter(WorkerAdapter):
         self._resources = AsyncExitStack()
         self._api: ExecutionApi
         self._size: Size
+        self._seconds: float
+        """The time limit of a task."""
         self._mailbox: Mailbox
         self._env: dict[str, str]
         self._gathering: Gathering[Errand]
         self._batches: dict[int, Batch] = {}
         self._started = 0
+        self._url: str
         self._some: asyncio.Event
 
     # --- opening -----------------------------------------------------------------------------------------------------
@@ -96,15 +103,16 @@ class CloudRunJobsAdapter(WorkerAdapter):
             )
         self.artifacts = url
         self._size = size_of(container)
+        self._seconds = seconds = template.timeout.total_seconds() or 600.0
         self.limits = WorkerLimits(
             concurrency=MOST_AT_ONCE,
             default_concurrency=self._options.concurrency,
-            longest_chunk=max(1.0, (template.timeout.total_seconds() or 600.0) - RESERVE),
+            longest_chunk=max(1.0, seconds - RESERVE),
             queues=True,
         )
         store = await stack.enter_async_context(GcsArtifactStore(GcsOptions(url=url)))
         self._session = secrets.token_hex(8)
-        self._address = store.bucket.address
+        self._url = url
         mailbox = self._mailbox = Mailbox(store, self._session)
         await mailbox.live()
         stack.push_async_callback(self._clear)
@@ -112,12 +120,18 @@ class CloudRunJobsAdapter(WorkerAdapter):
         self._some = asyncio.Event()
         self._gathering = Gathering(self._start)
         stack.push_async_callback(self._gathering.close)
+        stack.push_async_callback(self._end_cancelling)
         for work in (self._watch(), self._live()):
             stack.push_async_callback(_end, asyncio.create_task(work))
 
     async def _clear(self) -> None:
         with contextlib.suppress(ArtifactError):  # it expires by itself
             await self._mailbox.clear()
+
+    async def _end_cancelling(self) -> None:
+        for batch in self._batches.values():
+            if batch.cancelling is not None:
+                await _end(batch.cancelling)
 
     async def _live(self) -> None:
         """Give signs of life: tasks that see none for minutes end."""
@@ -142,20 +156,43 @@ class CloudRunJobsAdapter(WorkerAdapter):
         """One execution for attempts of one job, so that ending the job may end the execution."""
         self._started += 1
         batch = Batch(self._started, errands)
-        lines = [encode_request(replace(errand.request, artifacts=self._address)) for errand in errands]
-        env = {"HELIOSTAT_ARTIFACTS": self._address, "HELIOSTAT_BATCH": f"{self._session}/{batch.number}"}
         try:
-            await self._mailbox.post(batch.number, lines)
-            batch.execution = await asyncio.to_thread(self._api.run, env, len(errands))
+            await self._mailbox.post(batch.number, [self._line(errand.request) for errand in errands])
+            if all(errand.cancelled for errand in errands):  # meanwhile
+                batch.fail(AttemptCancelled("cancelled before it began"))
+                return
+            batch.execution = await self._run(batch)
         except ArtifactError as error:
             batch.fail(WorkerLost(f"the requests could not be stored: {error}"))
         except AttemptError as error:
             batch.fail(error)
+        except Exception as error:
+            logger.exception("an execution of %s could not be started", self._options.job)
+            batch.fail(WorkerLost(f"its execution could not be started ({type(error).__name__}: {error})"))
         else:
             self._batches[batch.number] = batch
             self._some.set()
-            if any(errand.cancelled for errand in errands):  # meanwhile
+            if any(errand.cancelled for errand in errands):
                 self._cancel_soon(batch)
+
+    def _line(self, request: ChunkRequest) -> bytes:
+        return encode_request(replace(request, artifacts=request.artifacts or self._url))
+
+    async def _run(self, batch: Batch) -> str:
+        """Start the execution of a batch, also when the answer is lost on its way; returns its name."""
+        env = {
+            "HELIOSTAT_ARTIFACTS": self._url,
+            "HELIOSTAT_BATCH": f"{self._session}/{batch.number}",
+            "HELIOSTAT_TASK_SECONDS": str(self._seconds),
+        }
+        try:
+            return await asyncio.to_thread(self._api.run, env, len(batch.errands))
+        except WorkerLost:
+            with contextlib.suppress(AttemptError):
+                if (found := await asyncio.to_thread(self._api.find, "HELIOSTAT_BATCH", env)) is not None:
+                    return found
+            await self._mailbox.withdraw(batch.number)  # what begins all the same has nothing to do
+            raise
 
     async def _cancel(self, errand: Errand) -> None:
         """End its task, and wait until that has happened: what it still did would be billed all the same."""
@@ -169,23 +206,30 @@ class CloudRunJobsAdapter(WorkerAdapter):
                 await errand.over.wait()
 
     def _cancel_soon(self, batch: Batch) -> None:
-        if batch.cancelling is None or batch.cancelling.done():
+        if batch.cancelling is None:
             batch.cancelling = asyncio.create_task(self._cancel_together(batch))
 
     async def _cancel_together(self, batch: Batch) -> None:
-        """A whole execution in one call, or some of its tasks by markers; nothing else in either case."""
-        await asyncio.sleep(CANCEL_WINDOW)
-        waiting = {place: errand for place, errand in enumerate(batch.errands) if not errand.over.is_set()}
-        try:
-            if all(errand.cancelled for errand in waiting.values()):
-                assert batch.execution is not None
-                await asyncio.to_thread(self._api.cancel, batch.execution)
-            else:
-                await self._mailbox.cancel(
-                    batch.number, [place for place, errand in waiting.items() if errand.cancelled]
-                )
-        except HeliostatError as error:
-            logger.warning("tasks of %s could not be cancelled: %s", batch.execution, error)
+        """Whole executions in one call, or some of their tasks by markers; nothing else in either case."""
+        assert batch.execution is not None
+        told: set[int] = set()
+        """Places of tasks that have a marker."""
+        while True:
+            await asyncio.sleep(CANCEL_WINDOW)
+            waiting = {place: errand for place, errand in enumerate(batch.errands) if not errand.over.is_set()}
+            wanted = {place for place, errand in waiting.items() if errand.cancelled}
+            if wanted <= told:
+                break
+            try:
+                if len(wanted) == len(waiting):
+                    await asyncio.to_thread(self._api.cancel, batch.execution)
+                else:
+                    await self._mailbox.cancel(batch.number, sorted(wanted - told))
+                told |= wanted
+            except HeliostatError as error:
+                logger.warning("tasks of %s could not be cancelled yet: %s", batch.execution, error)
+                await asyncio.sleep(CANCEL_AGAIN)
+        batch.cancelling = None
         batch.look_soon()
 
     # --- what comes back ---------------------------------------------------------------------------------------------
@@ -195,17 +239,29 @@ class CloudRunJobsAdapter(WorkerAdapter):
             if not self._batches:
                 self._some.clear()
                 await self._some.wait()
-            begun = time.monotonic()
+                seen_clock = time.monotonic()
             try:
                 await self._collect()
                 for batch in list(self._batches.values()):
                     if batch.is_due():
                         await self._look_after(batch)
+                seen_clock = time.monotonic()
             except HeliostatError as error:
                 logger.warning("tasks cannot be watched, trying again: %s", error)
+                if time.monotonic() - seen_clock > BLIND:
+                    await self._give_up(WorkerLost(f"nothing can be heard of its task: {error}"))
+            except Exception as error:
+                logger.exception("tasks cannot be watched")
+                await self._give_up(WorkerLost(f"its task could not be watched ({type(error).__name__}: {error})"))
             self._batches = {number: batch for number, batch in self._batches.items() if not batch.is_over}
-            # A look at ten thousand tasks takes longer than one at ten.
-            await asyncio.sleep(max(COLLECT_EVERY, time.monotonic() - begun))
+            await asyncio.sleep(COLLECT_EVERY)
+
+    async def _give_up(self, error: AttemptError) -> None:
+        names = [batch.execution for batch in self._batches.values() if batch.execution is not None]
+        for batch in self._batches.values():
+            batch.fail(error)
+        cancelled = (asyncio.to_thread(self._api.cancel, name) for name in names)
+        await asyncio.gather(*cancelled, return_exceptions=True)
 
     async def _collect(self) -> None:
         for letter in await self._mailbox.collect():
@@ -222,13 +278,22 @@ class CloudRunJobsAdapter(WorkerAdapter):
     async def _look_after(self, batch: Batch) -> None:
         """Find tasks that have ended and left no result."""
         assert batch.execution is not None
-        if await asyncio.to_thread(self._api.ended_tasks, batch.execution) <= batch.ended:
+        try:
+            ended = await asyncio.to_thread(self._api.ended_tasks, batch.execution)
+            if ended <= batch.ended:
+                return
+            for _ in range(2):  # whatever they have left is there by now
+                await self._collect()
+            if ended <= batch.ended:
+                return
+            outcomes = await asyncio.to_thread(self._api.outcomes, batch.execution)
+        except Misconfigured as error:  # the execution was deleted, or may not be looked at
+            batch.fail(error)
             return
-        outcomes = await asyncio.to_thread(self._api.outcomes, batch.execution)
-        for _ in range(2):  # whatever they have left is there by now
+        for _ in range(2):
             await self._collect()
-        for place, error in outcomes.items():
-            batch.errands[place].fail(error)
+        for place, failure in outcomes.items():
+            batch.errands[place].fail(failure)
 
     def _log_url(self, errand: Errand) -> str | None:
         if errand.batch is None or errand.batch.execution is None:

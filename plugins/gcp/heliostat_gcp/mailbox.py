@@ -15,11 +15,13 @@ One listing of `out/` tells all frames of all tasks. What has been read is delet
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from heliostat.errors import ArtifactError
 from heliostat.worker import transfer_all
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ ALIVE_EVERY: Final = 60.0
 """Seconds between signs of life of a coordinator."""
 _FRAMES: Final = "heliostat-frames"
 _REPORTS: Final = "heliostat-reports"
+
+logger = logging.getLogger("heliostat.gcp")
 
 
 class Letter(Struct, frozen=True, kw_only=True):
@@ -52,6 +56,8 @@ class Mailbox:
     def __init__(self, store: GcsArtifactStore, session: str) -> None:
         self._store = store
         self._root = f"control/{session}"
+        self._read: set[tuple[str, str]] = set()
+        """Keys and versions of letters that were read and could not be deleted yet."""
 
     async def post(self, batch: int, requests: Sequence[bytes]) -> None:
         """Leave the requests of a batch where its tasks find them."""
@@ -61,6 +67,10 @@ class Mailbox:
             await self._put(f"in/{batch}/requests/{shard[0] // TOGETHER}", shard[1])
 
         await transfer_all(put, shards)
+
+    async def withdraw(self, batch: int) -> None:
+        """Take the requests of a batch back."""
+        await self._store.delete(f"{self._root}/in/{batch}/requests/")
 
     async def cancel(self, batch: int, tasks: Sequence[int]) -> None:
         async def mark(task: int) -> None:
@@ -73,7 +83,7 @@ class Mailbox:
         await self._put("in/alive", b"")
 
     async def collect(self) -> list[Letter]:
-        """What has come since the last time, in order for each task."""
+        """What has come since the last time, in order for each task; once, also when it cannot be deleted yet."""
         prefix = self._store.bucket.object_prefix(f"{self._root}/out/")
 
         def look(objects: GcsObjects) -> list[GcsObject]:
@@ -87,25 +97,39 @@ class Mailbox:
                 start = page.next
 
         found = await self._store.on_objects(look)
-        letters = await transfer_all(self._open, found)
-        if found:
-            batches = [found[n : n + TOGETHER] for n in range(0, len(found), TOGETHER)]
-            await transfer_all(lambda read: self._store.on_objects(lambda objects: objects.delete(read)), batches)
+        news = [each for each in found if (each.key, each.version) not in self._read]
+        opened = await transfer_all(self._open, news)
+        letters = [letter for letter in opened if letter is not None]
+        gone = {each.key for each, letter in zip(news, opened, strict=True) if letter is None}
+        read = [each for each in found if each.key not in gone]
+        self._read = {(each.key, each.version) for each in read}
+
+        async def delete(some: list[GcsObject]) -> None:
+            await self._store.on_objects(lambda objects: objects.delete(some))
+            self._read -= {(each.key, each.version) for each in some}
+
+        try:
+            await transfer_all(delete, [read[n : n + TOGETHER] for n in range(0, len(read), TOGETHER)])
+        except ArtifactError as error:
+            logger.warning("messages of tasks cannot be deleted yet: %s", error)
         return letters
 
     async def clear(self) -> None:
         """Delete all that is left of the session."""
         await self._store.delete(f"{self._root}/")
 
-    async def _open(self, found: GcsObject) -> Letter:
+    async def _open(self, found: GcsObject) -> Letter | None:
+        """None when it was written again since it was found: then it is found once more."""
         *_, batch, task, _ = found.key.split("/")
         body = await self._store.on_objects(lambda objects: objects.content(found)) if found.size else b""
+        if body is None:
+            return None
         frames, reports = found.metadata.get(_FRAMES), found.metadata.get(_REPORTS)
         return Letter(
             batch=int(batch),
             task=int(task),
             frames=None if frames is None else float(frames),
-            lines=body or b"",
+            lines=body,
             reports=None if reports is None else int(reports),
         )
 
@@ -127,20 +151,19 @@ class Slot:
         self.reports = 0
         """How many were sent."""
 
-    async def request(self) -> bytes:
-        """The task's own request line."""
+    async def request(self) -> bytes | None:
+        """The task's own request line; None when it was withdrawn."""
         key = self._store.bucket.object_key(f"{self._mine}/requests/{self._task // TOGETHER}")
         shard: list[bytes] = []
         await self._store.on_objects(lambda objects: objects.read(key, shard.append))
-        return b"".join(shard).splitlines(keepends=True)[self._task % TOGETHER]
+        return b"".join(shard).splitlines(keepends=True)[self._task % TOGETHER] if shard else None
 
     async def is_cancelled(self) -> bool:
         return await self._find(f"{self._mine}/cancel/{self._task}") is not None
 
-    async def last_sign(self) -> str | None:
-        """Something else after each sign of life of the coordinator."""
-        found = await self._find(f"{self._in}/alive")
-        return None if found is None else found.version
+    async def last_sign(self) -> GcsObject | None:
+        """The coordinator's sign of life, which has another version after each."""
+        return await self._find(f"{self._in}/alive")
 
     async def report(self, frames: float | None, lines: bytes) -> None:
         metadata = {} if frames is None else {_FRAMES: str(frames)}

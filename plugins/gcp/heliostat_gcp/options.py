@@ -16,6 +16,8 @@ class CloudRunOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     region: str | None = None
     url: str | None = None
     """The service's address, in place of its name: the Admin API is then not asked."""
+    request_seconds: Annotated[float, Meta(ge=30, le=3600)] = 3600.0
+    """The time limit of a request to `url`."""
     audience: str | None = None
     """Whom ID tokens are made out for, when it is neither the service's own choice nor its address."""
     impersonate: str | None = None

@@ -11,9 +11,10 @@ from types import TracebackType
 from typing import Final, Self
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from heliostat import ChunkReport, ChunkRequest, ChunkResult, WorkerAdapter, WorkerLimits
-from heliostat.errors import Misconfigured
+from heliostat.errors import Misconfigured, TimedOut
 from heliostat.worker import WorkerClient
 from heliostat_gcp.admin_api import Place, Size, close, environment, open_client, place_of, size_of, whole_name
 from heliostat_gcp.costs import Prices, with_usage
@@ -23,11 +24,11 @@ from heliostat_gcp.options import CloudRunOptions
 
 RESERVE: Final = 10.0
 """Seconds of a request's time that are kept for ending a chunk and telling of it."""
+NOTICE: Final = 3.0
+"""Seconds before the end of a request's time at which it is given up, since Cloud Run would only close it."""
 MOST_AT_ONCE: Final = 1000
 """Connections of one coordinator."""
 USUAL_AT_ONCE: Final = 100
-LONGEST: Final = 3600.0
-"""Seconds that a request may take, the most that Cloud Run allows."""
 
 ADVICE: Final = {
     401: "give the caller roles/run.invoker, name it in the service's HELIOSTAT_CALLERS, and use the audience that the"
@@ -44,13 +45,15 @@ class Found(Struct, frozen=True, kw_only=True):
     url: str
     audience: str
     artifacts: str | None
-    seconds: float = LONGEST
+    seconds: float
     """The longest request."""
     most: int | None = None
     """Requests at once."""
     size: Size | None = None
     """Of an instance."""
     log_url: str | None = None
+    revision: str | None = None
+    """The newest that serves requests."""
 
 
 class CloudRunAdapter(WorkerAdapter):
@@ -96,13 +99,29 @@ class CloudRunAdapter(WorkerAdapter):
             await self._resources.aclose()
 
     async def run(self, request: ChunkRequest, report: ChunkReport) -> ChunkResult:
-        result = await self._client.run(request, report)
-        return with_usage(result, self._found.size, self._prices, self._found.log_url)
+        found = self._found
+        try:
+            async with asyncio.timeout(found.seconds - NOTICE):
+                result = await self._client.run(request, report)
+        except TimeoutError:  # counted as Cloud Run does, with its start, its inputs and its outputs
+            raise TimedOut(
+                f"the request ran into the service's time limit of {found.seconds:g} s; deploy it with more, or make"
+                " the chunks smaller"
+            ) from None
+        if found.revision is not None:
+            result = replace(result, worker=f"{found.revision}/{result.worker}")
+        return with_usage(result, found.size, self._prices, found.log_url)
 
     def _find(self) -> Found:
         options = self._options
         if options.url is not None:
-            return Found(url=options.url, audience=options.audience or options.url, artifacts=options.artifacts)
+            url = options.url.rstrip("/")
+            return Found(
+                url=url,
+                audience=options.audience or url,
+                artifacts=options.artifacts,
+                seconds=options.request_seconds,
+            )
         if options.service is None:
             raise Misconfigured(
                 "no service is named; give service=NAME, the name that it was deployed under, or url=https://…"
@@ -128,6 +147,7 @@ class CloudRunAdapter(WorkerAdapter):
             seconds=template.timeout.total_seconds() or 300.0,
             most=instances * each if instances else None,
             size=size_of(container),
+            revision=service.latest_ready_revision.rpartition("/")[2] or None,
             log_url=_log_url(place_of(service.name), service.name.rpartition("/")[2]),
         )
 

@@ -11,14 +11,22 @@ import time
 from pathlib import Path
 from typing import Final
 
-from heliostat import ChunkRequest, ChunkResult
-from heliostat.errors import ArtifactError, AttemptCancelled, AttemptError, WorkerLost
+from heliostat import ChunkRequest, ChunkResult, open_artifact_store
+from heliostat.errors import (
+    ArtifactError,
+    AttemptCancelled,
+    AttemptError,
+    HeliostatError,
+    Misconfigured,
+    TimedOut,
+    WorkerLost,
+)
 from heliostat.worker import (
     FramesMessage,
     LogMessage,
     Message,
     Outbox,
-    RemoteWorker,
+    RemoteWorkers,
     ResultMessage,
     Warden,
     decode_request,
@@ -32,7 +40,11 @@ from heliostat_gcp.options import GcsOptions
 GRACE: Final = 2.0
 """Seconds between SIGTERM and SIGKILL for a command; Cloud Run gives a task 10 in all to end."""
 REPORT_EVERY: Final = 1.5
-"""Seconds between reports."""
+"""Seconds between reports, where there are few tasks."""
+REPORTS_A_SECOND: Final = 200
+"""Reports of all tasks of an execution, at the most: a coordinator reads about twice as many."""
+RESERVE: Final = 12.0
+"""Seconds of the task's time that are kept for ending the command and telling of it."""
 LOOK_EVERY: Final = 2.0
 """Seconds between looks for the cancel marker."""
 ABANDONED_AFTER: Final = 5 * ALIVE_EVERY
@@ -40,8 +52,7 @@ ABANDONED_AFTER: Final = 5 * ALIVE_EVERY
 
 
 async def run_task(root: Path, cache_limit: int) -> int:
-    """Returns the exit status: 0 when the result was told, whatever it is. Raises KeyError without the variables that
-    the coordinator and Cloud Run set."""
+    """Returns the exit status: 0 when the result was told, whatever it is."""
     task, batch = int(os.environ["CLOUD_RUN_TASK_INDEX"]), os.environ["HELIOSTAT_BATCH"]
     if os.environ.get("CLOUD_RUN_TASK_ATTEMPT", "0") != "0":
         # The coordinator tries again itself, which it counts; the request has been answered or given up.
@@ -50,7 +61,11 @@ async def run_task(root: Path, cache_limit: int) -> int:
     try:
         async with GcsArtifactStore(GcsOptions(url=os.environ["HELIOSTAT_ARTIFACTS"])) as store:
             slot = Slot(store, batch, task)
-            result = await _Task(slot, RemoteWorker(store, root, cache_limit=cache_limit)).run()
+            workers = RemoteWorkers(open_artifact_store, root, cache_limit=cache_limit)
+            try:
+                result = await _Task(slot, workers).run()
+            finally:
+                await workers.close()
             await slot.result(encode_message(ResultMessage(result)))
     except ArtifactError as error:
         sys.stderr.write(f"{error}\n")
@@ -59,35 +74,54 @@ async def run_task(root: Path, cache_limit: int) -> int:
 
 
 class _Task:
-    def __init__(self, slot: Slot, worker: RemoteWorker) -> None:
+    def __init__(self, slot: Slot, workers: RemoteWorkers) -> None:
         self._slot = slot
-        self._worker = worker
+        self._workers = workers
+        self._period = max(REPORT_EVERY, int(os.environ.get("CLOUD_RUN_TASK_COUNT", 1)) / REPORTS_A_SECOND)
+        self._seconds = float(os.environ["HELIOSTAT_TASK_SECONDS"]) - RESERVE
         self._some = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._outbox = Outbox(lambda: loop.call_soon_threadsafe(self._some.set))
+        self._over = asyncio.Event()
+        """Nothing more is said."""
         self._terminated = asyncio.Event()
 
     async def run(self) -> ChunkResult:
         """Never raises AttemptErrors: what went wrong is told in the result."""
-        begun = time.monotonic()
+        begun = self._begun_clock = time.monotonic()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._terminated.set)
         request: ChunkRequest | None = None
         try:
-            request = decode_request(await self._slot.request())
+            if (line := await self._slot.request()) is None:
+                raise AttemptCancelled("its request was withdrawn")
+            request = decode_request(line)
             if await self._slot.is_cancelled():
                 raise AttemptCancelled("cancelled before it began")
+            sign = await self._slot.last_sign()
+            if sign is None or time.time() - sign.modified_at.timestamp() > ABANDONED_AFTER:
+                raise AttemptCancelled("its coordinator is gone")
             return await self._run(request)
-        except AttemptError as error:
-            return failed_result(error, request, time.monotonic() - begun)
+        except AttemptError as failure:
+            error = failure
+        except HeliostatError as failure:  # a store that this worker cannot open
+            error = Misconfigured(str(failure))
+        except OSError as failure:
+            error = WorkerLost(f"the worker failed ({type(failure).__name__}: {failure}); see its log")
+        return failed_result(error, request, time.monotonic() - begun)
 
     async def _run(self, request: ChunkRequest) -> ChunkResult:
+        assert request.artifacts is not None
+        worker = await self._workers.of(request.artifacts)
         warden = Warden()
-        attempt = asyncio.create_task(self._worker.run(request, self._outbox, grace=GRACE, warden=warden))
+        attempt = asyncio.create_task(worker.run(request, self._outbox, grace=GRACE, warden=warden))
         reporting = asyncio.create_task(self._report())
         endings = {
             asyncio.create_task(self._until_cancelled()): AttemptCancelled("cancelled as asked"),
             asyncio.create_task(self._until_abandoned()): AttemptCancelled("its coordinator is gone"),
             asyncio.create_task(self._until_terminated()): WorkerLost("Cloud Run has ended the task"),
+            asyncio.create_task(self._until_time_is_up()): TimedOut(
+                "the task's time is up; deploy the job with more, or make the chunks smaller"
+            ),
         }
         try:
             ended, _ = await asyncio.wait([attempt, *endings], return_when=asyncio.FIRST_COMPLETED)
@@ -97,18 +131,21 @@ class _Task:
             await asyncio.wait([attempt])
             raise next(error for ending, error in endings.items() if ending in ended)
         finally:
-            for helper in (reporting, *endings):
-                helper.cancel()
+            for ending in endings:
+                ending.cancel()
+            self._over.set()  # not cancelled, since what it is about to send would be lost
+            self._some.set()
             await asyncio.gather(reporting, *endings, return_exceptions=True)
             await warden.close()
-            await self._send(self._outbox.take())
 
     async def _report(self) -> None:
-        while True:
+        while not self._over.is_set():
             await self._some.wait()
             self._some.clear()
             await self._send(self._outbox.take())
-            await asyncio.sleep(REPORT_EVERY)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), self._period)
+        await self._send(self._outbox.take())
 
     async def _send(self, messages: list[Message]) -> None:
         """Heartbeats are left out, since Cloud Run tells whether a task lives. But the first report is made whatever it
@@ -130,12 +167,19 @@ class _Task:
 
     async def _until_abandoned(self) -> None:
         """Both clocks are this machine's: it only looks whether there is something new."""
-        last, heard_clock = None, time.monotonic()
+        last: str | None = None
+        heard_clock = time.monotonic()
         while time.monotonic() - heard_clock < ABANDONED_AFTER:
             with contextlib.suppress(ArtifactError):
-                if (sign := await self._slot.last_sign()) != last:
-                    last, heard_clock = sign, time.monotonic()
+                sign = await self._slot.last_sign()
+                if sign is not None and sign.version != last:
+                    last, heard_clock = sign.version, time.monotonic()
             await asyncio.sleep(ALIVE_EVERY / 2)
 
     async def _until_terminated(self) -> None:
         await self._terminated.wait()
+
+    async def _until_time_is_up(self) -> None:
+        """Cloud Run counts from the start of the task, with the inputs on their way; a chunk's own limit is counted
+        from the start of its command."""
+        await asyncio.sleep(self._begun_clock + self._seconds - time.monotonic())

@@ -6,6 +6,8 @@
 | `HELIOSTAT_CALLERS` | services | e-mail addresses of those who may call, with commas between them |
 | `HELIOSTAT_SLOTS` | services | chunks at once in an instance, 1 unless given |
 | `HELIOSTAT_CACHE_MB` | both | inputs that are kept for later chunks, 512 unless given; files take memory there |
+| `HELIOSTAT_BATCH` | tasks | set by adapters: which requests are meant |
+| `HELIOSTAT_TASK_SECONDS` | tasks | set by adapters: the time limit of a task |
 | `HELIOSTAT_ARTIFACTS` | both | the artifact store that adapters take when they are not told another |
 | `PORT`, `CLOUD_RUN_…` | both | set by Cloud Run |
 """
@@ -21,8 +23,9 @@ from pathlib import Path
 from typing import Final
 
 from heliostat import open_artifact_store
-from heliostat.worker import WorkerServer
 
+OF_SERVICES: Final = ("HELIOSTAT_AUDIENCE", "HELIOSTAT_CALLERS", "PORT")
+OF_TASKS: Final = ("CLOUD_RUN_TASK_INDEX", "HELIOSTAT_BATCH", "HELIOSTAT_TASK_SECONDS", "HELIOSTAT_ARTIFACTS")
 GRACE: Final = 2.0
 """Seconds between SIGTERM and SIGKILL for a command."""
 DRAIN: Final = 3.0
@@ -31,20 +34,24 @@ DRAIN: Final = 3.0
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    try:
-        if "CLOUD_RUN_JOB" in os.environ:
-            from heliostat_gcp.task import run_task
-
-            return asyncio.run(run_task(root(), cache_limit()))
-        asyncio.run(serve())
-    except KeyError as missing:
-        sys.stderr.write(f"the environment variable {missing} is not set; deploy with `heliostat gcp deploy`\n")
+    is_task = "CLOUD_RUN_JOB" in os.environ
+    if missing := [name for name in (OF_TASKS if is_task else OF_SERVICES) if name not in os.environ]:
+        sys.stderr.write(
+            f"the environment variable {missing[0]} is not set; deploy with `heliostat gcp deploy`, and run jobs with"
+            " the same version of heliostat-gcp\n"
+        )
         return 2
+    if is_task:
+        from heliostat_gcp.task import run_task
+
+        return asyncio.run(run_task(root(), cache_limit()))
+    asyncio.run(serve())
     return 0
 
 
 async def serve() -> None:
     """Until Cloud Run ends the instance."""
+    from heliostat.worker import WorkerServer  # takes a third of a second, which tasks need not spend
     from heliostat_gcp.callers import CERTS, Callers
 
     callers = Callers(

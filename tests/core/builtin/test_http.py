@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from heliostat import Cause, Chunk, ChunkRequest, JobState, open_worker
+from heliostat.builtin.http import adapter
 from heliostat.builtin.http.token import find_token
 from heliostat.errors import Misconfigured, SpecError, Throttled
 from heliostat.testing import RunningCommand, WorkerAdapterContract, WorkerUnderTest
@@ -111,6 +112,7 @@ class TestHttp(WorkerAdapterContract):
         self, machines: Callable[[], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> WorkerUnderTest:
         monkeypatch.setenv("HELIOSTAT_WORKER_TOKEN", TOKEN)
+        monkeypatch.setattr(adapter, "PATIENCE", 0.0)  # the crowd leaves as soon as one was refused
 
         def kill_machine(command: RunningCommand) -> None:
             (machine,) = [machine for machine in machines() if machine.pid in command.ancestors]
@@ -198,7 +200,45 @@ async def test_a_machine_that_cannot_be_reached_is_left_out(
     assert "a worker is left out: the connection to the worker at http://127.0.0.1:1 failed" in caplog.text
 
 
-async def test_two_jobs_share_the_slots(token: str, machine: Callable[..., Any], tmp_path: Path) -> None:
+async def test_a_machine_that_others_have_filled_is_waited_for_while_the_rest_works(
+    token: str, machine: Callable[..., Any], tmp_path: Path
+) -> None:
+    """No attempt is refused, and the first one goes to whichever has room."""
+    full, free = machine("-n", 1), machine("-n", 1)
+    guest = ChunkRequest(
+        job_id="guest",
+        chunk=Chunk(id=1, start_frame=0, frame_count=1, output_file="", command=()),
+        attempt=1,
+        attempt_id="guest",
+        command=["sh", "-c", "touch began; while [ ! -e go ]; do sleep 0.02; done"],
+        job_dir=str(tmp_path),
+    )
+    async with client_of(full) as client:
+        running = asyncio.create_task(client.run(guest, Silence()))
+        while not (tmp_path / "began").exists():
+            await asyncio.sleep(0.01)
+        worker = open_worker("http", url=f"{full.url},{free.url}")
+        async with Meeting("127.0.0.1") as meeting, Trial(worker, tmp_path) as trial:
+            await trial.start(film(*[(meeting.step, "write=film")] * 2), concurrency=2)
+            first = await meeting.next()
+            assert free.pid in first.ancestors
+            while (await client.info()).refused < 2:  # asked, and asked again
+                await asyncio.sleep(0.01)
+            (tmp_path / "go").touch()
+            second = await meeting.next()
+            assert full.pid in second.ancestors
+            for command in (first, second):
+                command.do("go")
+            status = await trial.manager.wait("job")
+            assert status.state is JobState.COMPLETED, status.error
+            assert status.metrics.failures == {}
+        assert (await running).exit_code == 0
+
+
+async def test_two_jobs_share_the_slots(
+    token: str, machine: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "PATIENCE", 0.2)
     async with open_worker("http", url=machine("-n", 1).url) as worker:
         request = ChunkRequest(
             job_id="job",

@@ -149,6 +149,34 @@ async def test_a_worker_that_falls_silent_is_lost(
     assert recorder.logged["stdout"] == "here\n"
 
 
+async def test_empty_lines_are_a_sign_of_life(request_for: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "SILENCE", 0.5)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = await stream(request)
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+            await response.write(b"\n")
+        await response.write(encode_message(ResultMessage(RESULT)))
+        return response
+
+    async with answering(answer) as worker:
+        assert await worker.run(request_for(["true"]), recorder) == RESULT
+    assert recorder.heartbeats == 0, "timeouts begin with the first report, not with these"
+
+
+async def test_a_result_counts_however_the_connection_ends_after_it(request_for: Any, recorder: Any) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = await stream(request, encode_message(ResultMessage(RESULT)))
+        await asyncio.sleep(0.1)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async with answering(answer) as worker:
+        assert await worker.run(request_for(["true"]), recorder) == RESULT
+
+
 async def test_what_is_no_worker_is_told_so(request_for: Any, recorder: Any) -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.Response(text="<html>Welcome!</html>")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from heliostat import (
     Artifact,
     ArtifactStore,
+    Chunk,
     ChunkReport,
     ChunkRequest,
     ChunkResult,
@@ -29,6 +32,14 @@ from heliostat import (
 from heliostat.errors import SpecError, WorkerLost
 from heliostat.testing.trial import Trial, film
 from heliostat.worker import RemoteWorker
+
+
+class Silence:
+    """A ChunkReport that nobody listens to."""
+
+    def frames_done(self, frames: float, /) -> None: ...
+    def log(self, stream: str, text: str, /) -> None: ...
+    def heartbeat(self) -> None: ...
 
 
 class Elsewhere(WorkerAdapter):
@@ -56,14 +67,6 @@ class Elsewhere(WorkerAdapter):
     def kept(self) -> set[str]:
         """What it keeps between attempts."""
         return {path.name for path in (self.root / "inputs").iterdir()}
-
-
-class Silence:
-    """A ChunkReport that nobody listens to."""
-
-    def frames_done(self, frames: float, /) -> None: ...
-    def log(self, stream: str, text: str, /) -> None: ...
-    def heartbeat(self) -> None: ...
 
 
 @pytest.fixture
@@ -213,6 +216,32 @@ async def test_absolute_paths_lead_into_the_workers_own_directory(tmp_path: Path
         assert attempt.result.outputs[0].path == output
         assert attempt.result.outputs[0].url == f"file://{tmp_path}/store/jobs/job/chunks/a.bin"
     assert (tmp_path / "store" / "jobs" / "job" / "chunks" / "a.bin").read_text() == "scenemoon"
+
+
+async def test_a_job_directory_that_holds_everything_moves_no_path(tmp_path: Path):
+    """Programs and arguments that are empty stay what they are."""
+    store = open_artifact_store(f"file://{tmp_path / 'store'}")
+    chunk = Chunk(id=0, start_frame=0, frame_count=1, output_file="a.bin", command=())
+    command = ["/bin/sh", "-c", 'printf %s "<$2>" > "$1"', "sh", "a.bin", ""]
+    request = ChunkRequest(job_id="job", chunk=chunk, attempt=1, attempt_id="1", command=command, job_dir="/")
+    async with store:
+        worker = RemoteWorker(store, tmp_path / "worker", cache_limit=0)
+        assert (await worker.run(request, Silence())).exit_code == 0
+    assert (tmp_path / "store" / "jobs" / "job" / "a.bin").read_text() == "<>"
+
+
+async def test_what_a_killed_worker_has_left_is_removed(tmp_path: Path):
+    async with open_artifact_store(f"file://{tmp_path / 'store'}") as store:
+        dead = await asyncio.create_subprocess_exec("true")
+        await dead.wait()
+        for pid in (dead.pid, os.getpid(), os.getppid()):
+            (tmp_path / "worker" / f"attempt-{pid}-x" / "job").mkdir(parents=True)
+        chunk = Chunk(id=0, start_frame=0, frame_count=1, output_file="", command=())
+        request = ChunkRequest(
+            job_id="job", chunk=chunk, attempt=1, attempt_id="1", command=["true"], job_dir=str(tmp_path)
+        )
+        await RemoteWorker(store, tmp_path / "worker", cache_limit=0).run(request, Silence())
+    assert [folder.name for folder in (tmp_path / "worker").iterdir()] == [f"attempt-{os.getppid()}-x"]
 
 
 async def test_a_merge_command_joins_here_what_it_fetches(tmp_path: Path, job_dir: Path):

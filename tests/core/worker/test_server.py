@@ -17,8 +17,10 @@ import aiohttp
 import pytest
 
 from heliostat import Cause, ChunkResult
+from heliostat.builtin.file_artifacts import FileArtifactOptions, FileArtifactStore
 from heliostat.errors import Misconfigured, Throttled, WorkerLost
-from heliostat.worker import WorkerClient, WorkerInfo, encode_request, relay
+from heliostat.worker import WorkerClient, WorkerInfo, WorkerServer, encode_request, relay, server
+from heliostat.worker import client as client_module
 
 Serve = Callable[..., Any]
 CALLER = """
@@ -87,6 +89,39 @@ async def test_files_come_from_the_store_that_a_request_names_and_go_there(
     ran_in = (tmp_path / "store" / "jobs" / "job" / "out.bin").read_text().strip()
     assert Path(ran_in).is_relative_to(tmp_path / "worker")
     assert not Path(ran_in).exists()
+
+
+async def test_it_gives_signs_of_life_while_files_are_on_their_way(
+    request_for: Any, recorder: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes longer here than a caller waits for a worker that is silent."""
+
+    class SlowStore(FileArtifactStore):
+        async def put(self, *arguments: Any, **options: Any) -> Any:
+            await asyncio.sleep(2.0)
+            return await super().put(*arguments, **options)
+
+    monkeypatch.setattr(server, "KEEP_ALIVE", 0.1)
+    monkeypatch.setattr(client_module, "SILENCE", 1.0)
+
+    async def allow(token: str) -> bool:
+        return True
+
+    url = f"file://{tmp_path / 'store'}"
+    serving = WorkerServer(
+        allow, lambda url: SlowStore(FileArtifactOptions(url=url)), root=tmp_path / "worker", cache_limit=0
+    )
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(serving.serve("127.0.0.1", 0, on_ready=port.set_result))
+
+    async def authorise() -> Mapping[str, str]:
+        return {"Authorization": "Bearer token"}
+
+    async with WorkerClient(f"http://127.0.0.1:{await port}", authorise) as client:
+        request = request_for(["sh", "-c", 'echo film > "$1"', "sh", "out.bin"], artifacts=url)
+        assert (await client.run(request, recorder)).exit_code == 0
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
 
 
 async def test_a_store_that_the_worker_cannot_open_is_told(

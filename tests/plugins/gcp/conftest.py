@@ -143,11 +143,13 @@ def session_cloud(fake_gcs: str, accounts: Accounts) -> Iterator[Cloud]:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """The coordinator looks more often than it would at Google, whose calls cost money and have quotas."""
-    from heliostat_gcp import gathering, jobs
+    from heliostat_gcp import errands, gathering, jobs
 
     monkeypatch.setattr(gathering, "WINDOW", 0.02)
     monkeypatch.setattr(gathering, "APART", 0.1)
     monkeypatch.setattr(jobs, "COLLECT_EVERY", 0.1)
+    monkeypatch.setattr(errands, "LOOK_FIRST", 1.0)
+    monkeypatch.setattr(errands, "LOOK_LATER", 4.0)
 
 
 @pytest.fixture

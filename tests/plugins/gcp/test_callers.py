@@ -63,6 +63,14 @@ async def test_certificates_are_fetched_once_and_anew_for_a_new_key(
     assert len(fetched) == 2
 
 
+@pytest.mark.parametrize("token", ["ya29.secret", "secret", "a.secret.c", "secret.secret.secret.secret"])
+async def test_no_token_is_written_to_the_log(gate: Callers, caplog: pytest.LogCaptureFixture, token: str):
+    caplog.set_level(logging.DEBUG, "heliostat.gcp")
+    assert not await gate.allow(token)
+    assert "a token is not accepted" in caplog.text
+    assert "secret" not in caplog.text
+
+
 async def test_without_certificates_nobody_may(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.WARNING)
     gate = Callers("film", [EMAIL], certs_url="http://127.0.0.1:1/certs")

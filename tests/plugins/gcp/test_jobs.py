@@ -7,14 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.api_core.exceptions import Forbidden
 
 from heliostat import (
     AttemptFailed,
     Cause,
+    ChunkRequest,
     ChunkStarted,
     ChunkSucceeded,
     JobExecutionOptions,
@@ -23,10 +26,15 @@ from heliostat import (
     load_spec,
     open_worker,
 )
-from heliostat.errors import JobFailed
+from heliostat.errors import JobFailed, WorkerLost
+from heliostat.executor.logs import log_path
 from heliostat.testing.meeting import Meeting
 from heliostat.testing.trial import Trial, film
 from heliostat.worker.ffmpeg import find_ffmpeg
+from heliostat_gcp import gathering
+from heliostat_gcp.executions import ExecutionApi
+from heliostat_gcp.gcs_objects import GcsObjects
+from heliostat_gcp.mailbox import Mailbox
 
 SUNRISE = Path(__file__).parents[3] / "core" / "examples" / "sunrise"
 WRITE = ("write=film",)
@@ -54,7 +62,10 @@ async def test_chunks_that_are_ready_together_are_one_execution_watched_with_few
     assert admin.calls["GetExecution"] + admin.calls["ListTasks"] < 40
 
 
-async def test_retries_that_are_due_together_are_one_execution_too(cloud: Any, tmp_path: Path):
+async def test_retries_that_are_due_together_are_one_execution_too(
+    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gathering, "WINDOW", 0.5)
     cloud.run.admin.calls.clear()
     async with Trial(adapter(cloud), tmp_path) as trial:
         status = await trial.run(film(*[("1:exit=3", "write=film")] * 10), concurrency=10, retries=1)
@@ -140,6 +151,131 @@ async def test_an_execution_that_cannot_be_started(cloud: Any, tmp_path: Path, f
         status = await trial.run(film(*[WRITE] * 2), concurrency=2)
         assert set(status.metrics.failures) == {cause}
         assert status.state is (JobState.FAILED if cause is Cause.MISCONFIGURED else JobState.COMPLETED)
+
+
+async def test_an_execution_whose_start_was_not_heard_of_is_taken_on(cloud: Any, tmp_path: Path):
+    admin = cloud.run.admin
+    admin.calls.clear()
+    admin.faults.append("unheard")
+    async with Trial(adapter(cloud), tmp_path) as trial:
+        status = await trial.run(film(*[WRITE] * 3), concurrency=3)
+        assert status.state is JobState.COMPLETED, status.error
+        assert status.metrics.failures == {}
+    assert admin.calls["RunJob"] == 1
+
+
+async def test_an_execution_that_somebody_deletes_fails_the_job(cloud: Any, tmp_path: Path):
+    executions = cloud.run.resources.executions
+    async with Meeting("127.0.0.1") as meeting, Trial(adapter(cloud), tmp_path) as trial:
+        await trial.start(film((meeting.step, "write=film")))
+        command = await meeting.next()
+        removed = executions.popitem()
+        status = await trial.manager.wait("job")
+        assert status.state is JobState.FAILED
+        assert "does not exist" in (status.error or "")
+        executions[removed[0]] = removed[1]
+        command.do("go")
+        trial.observes = False
+
+
+class Silence:
+    """A ChunkReport that nobody listens to."""
+
+    def frames_done(self, frames: float, /) -> None: ...
+    def log(self, stream: str, text: str, /) -> None: ...
+    def heartbeat(self) -> None: ...
+
+
+def request(cloud: Any, number: int, *steps: str) -> ChunkRequest:
+    chunk = film(steps).chunks[0]
+    return ChunkRequest(
+        job_id="job",
+        chunk=chunk,
+        attempt=1,
+        attempt_id=str(number),
+        command=list(chunk.command),
+        artifacts=cloud.artifacts,
+    )
+
+
+async def test_what_is_cancelled_while_others_are_being_cancelled_ends_too(cloud: Any, monkeypatch: pytest.MonkeyPatch):
+    """The marker of the first is on its way when the second is cancelled."""
+    cancel, marking, go_on = Mailbox.cancel, asyncio.Event(), asyncio.Event()
+
+    async def slow(self: Mailbox, batch: int, tasks: Sequence[int]) -> None:
+        marking.set()
+        await go_on.wait()
+        await cancel(self, batch, tasks)
+
+    monkeypatch.setattr(Mailbox, "cancel", slow)
+    async with Meeting("127.0.0.1") as meeting, adapter(cloud) as worker:
+        attempts = [
+            asyncio.create_task(worker.run(request(cloud, number, meeting.step), Silence())) for number in range(2)
+        ]
+        commands = [await meeting.next() for _ in attempts]
+        attempts[0].cancel()
+        await marking.wait()
+        attempts[1].cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        for command in commands:
+            await command.gone()
+        await asyncio.wait(attempts)
+
+
+async def test_a_cancellation_that_fails_is_tried_again(cloud: Any, monkeypatch: pytest.MonkeyPatch):
+    cancel, tries = ExecutionApi.cancel, []
+
+    def failing(self: ExecutionApi, name: str) -> None:
+        tries.append(name)
+        if len(tries) == 1:
+            raise WorkerLost("Google failed")
+        cancel(self, name)
+
+    monkeypatch.setattr(ExecutionApi, "cancel", failing)
+    async with Meeting("127.0.0.1") as meeting, adapter(cloud) as worker:
+        attempt = asyncio.create_task(worker.run(request(cloud, 0, meeting.step), Silence()))
+        command = await meeting.next()
+        attempt.cancel()
+        await command.gone()
+        await asyncio.wait([attempt])
+    assert len(tries) == 2
+
+
+async def test_what_cannot_be_deleted_is_read_once_all_the_same(
+    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A bucket may keep its objects for a time."""
+
+    def refused(self: GcsObjects, objects: object) -> int:
+        raise Forbidden("object is under active retention")  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(GcsObjects, "delete", refused)
+    async with Trial(adapter(cloud), tmp_path) as trial:
+        status = await trial.run(film(*[("frames=2", "say=hello", "write=film")] * 3), concurrency=3)
+        assert status.state is JobState.COMPLETED, status.error
+        for chunk in range(3):
+            (log,) = tmp_path.rglob(log_path("", "job", chunk, 1).name)
+            assert log.read_text().count("hello") == 1
+
+
+@pytest.mark.parametrize("call", ["ended_tasks", "outcomes"])
+async def test_a_fault_of_our_own_loses_the_attempts_and_hangs_nothing(
+    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+):
+    cloud.run.executions.faults.append("crash")
+
+    def broken(self: ExecutionApi, name: str) -> int:
+        monkeypatch.undo()
+        raise RuntimeError("not foreseen")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ExecutionApi, call, broken)
+        monkeypatch = patch
+        async with Trial(adapter(cloud), tmp_path) as trial:
+            status = await trial.run(film(WRITE), retries=1)
+            assert status.state is JobState.COMPLETED, status.error
+            assert set(status.metrics.failures) == {Cause.WORKER_LOST}
 
 
 async def test_tasks_that_have_to_wait_for_room_are_not_timed_out(cloud: Any, tmp_path: Path):

@@ -17,7 +17,7 @@ from heliostat.testing.trial import film
 from heliostat.worker import encode_request, relay
 from heliostat_gcp import task as module
 from heliostat_gcp.artifacts import GcsArtifactStore
-from heliostat_gcp.mailbox import Letter, Mailbox
+from heliostat_gcp.mailbox import Letter, Mailbox, Slot
 from heliostat_gcp.options import GcsOptions
 from heliostat_gcp.task import run_task
 
@@ -71,6 +71,7 @@ def start(cloud: Any, mailbox: Mailbox, tmp_path: Path, monkeypatch: pytest.Monk
             "CLOUD_RUN_TASK_INDEX": "150",
             "HELIOSTAT_BATCH": "session/7",
             "HELIOSTAT_ARTIFACTS": cloud.artifacts,
+            "HELIOSTAT_TASK_SECONDS": "600",
         }.items():
             monkeypatch.setenv(name, value)
         return asyncio.create_task(run_task(tmp_path / "worker", 1 << 20))
@@ -141,6 +142,63 @@ async def test_it_ends_when_its_coordinator_gives_no_sign_of_life(
         result, _ = await collect(mailbox, running)
         await command.gone()
     assert (result.cause, result.message) == (Cause.CANCELLED, "its coordinator is gone")
+
+
+async def test_one_whose_coordinator_is_gone_when_it_begins_runs_nothing(
+    mailbox: Mailbox, start: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "ABANDONED_AFTER", 0.5)
+    await asyncio.sleep(1.0)
+    result, reports = await collect(mailbox, await start("write=film"))
+    assert (result.cause, result.message, reports) == (Cause.CANCELLED, "its coordinator is gone", [])
+
+
+async def test_one_whose_request_was_taken_back_runs_nothing(mailbox: Mailbox, start: Any):
+    running = await start("write=film")
+    await mailbox.withdraw(7)
+    result, reports = await collect(mailbox, running)
+    assert (result.cause, result.message, reports) == (Cause.CANCELLED, "its request was withdrawn", [])
+
+
+async def test_it_tells_that_its_time_is_up_before_cloud_run_ends_it(
+    mailbox: Mailbox, start: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "RESERVE", 598.0)
+    async with Meeting("127.0.0.1") as meeting:
+        running = await start(meeting.step, "write=film")
+        command = await meeting.next()
+        result, _ = await collect(mailbox, running)
+        await command.gone()
+    assert result.cause is Cause.TIMED_OUT
+    assert (result.message or "").startswith("the task's time is up; deploy the job with more")
+
+
+async def test_what_is_said_while_a_report_is_on_its_way_is_told_too(
+    mailbox: Mailbox, start: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """The report before the end is slow, so that the chunk ends meanwhile."""
+    report, sending, ended = Slot.report, asyncio.Event(), asyncio.Event()
+
+    async def slow(self: Slot, frames: float | None, lines: bytes) -> None:
+        if b"first" in lines:
+            sending.set()
+            await ended.wait()
+        await report(self, frames, lines)
+
+    monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
+    monkeypatch.setattr(Slot, "report", slow)
+    async with Meeting("127.0.0.1") as meeting:
+        running = await start("say=first", meeting.step, "say=second", "write=film")
+        command = await meeting.next()
+        await sending.wait()
+        command.do("go")
+        await command.gone()
+        ended.set()
+        _, reports = await collect(mailbox, running)
+    said = Report()
+    for line in b"".join(letter.lines for letter in reports).splitlines():
+        relay(line, said)
+    assert [line for line in "".join(said.lines).splitlines() if line in ("first", "second")] == ["first", "second"]
 
 
 async def test_cloud_run_ends_it_with_a_signal(mailbox: Mailbox, start: Any):

@@ -39,7 +39,8 @@ def test_what_is_not_set_is_told(tmp_path: Path, env: dict[str, str], missing: s
     done = run(env, tmp_path)
     assert done.returncode == 2
     assert done.stderr.strip() == (
-        f"the environment variable '{missing}' is not set; deploy with `heliostat gcp deploy`"
+        f"the environment variable {missing} is not set; deploy with `heliostat gcp deploy`, and run jobs with the same"
+        " version of heliostat-gcp"
     )
 
 
@@ -50,6 +51,7 @@ def test_a_task_that_is_really_started_finds_no_mailbox_and_says_so(cloud: Any, 
         "CLOUD_RUN_TASK_INDEX": "0",
         "HELIOSTAT_BATCH": "session/1",
         "HELIOSTAT_ARTIFACTS": "gs://nothing-there",
+        "HELIOSTAT_TASK_SECONDS": "600",
         "STORAGE_EMULATOR_HOST": os.environ["STORAGE_EMULATOR_HOST"],
     }
     done = run(env, tmp_path)

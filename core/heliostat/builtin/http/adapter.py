@@ -20,6 +20,12 @@ from heliostat.worker.client import WorkerClient
 
 REST: Final = 10.0
 """Seconds that a machine is left alone after an attempt was lost on it, while there are others."""
+BUSY: Final = 0.5
+"""Seconds that a machine is left alone which says that its slots are taken."""
+LOOK_EVERY: Final = 0.1
+"""Seconds between looks for a free slot."""
+PATIENCE: Final = 8.0
+"""Seconds that a slot is waited for: a worker needs some to end a chunk that was given up here."""
 
 logger = logging.getLogger("heliostat")
 
@@ -30,10 +36,6 @@ class _Machine:
         self.slots = slots
         self.running = 0
         self.rests_until = 0.0
-
-    def room(self, now: float) -> tuple[bool, float]:
-        """The larger, the better for the next chunk."""
-        return now >= self.rests_until, 1 - self.running / self.slots
 
 
 class HttpAdapter(WorkerAdapter):
@@ -68,18 +70,34 @@ class HttpAdapter(WorkerAdapter):
             await self._resources.aclose()
 
     async def run(self, request: ChunkRequest, report: ChunkReport) -> ChunkResult:
-        now = time.monotonic()
-        machine = max(self._machines, key=lambda machine: machine.room(now))
-        if machine.running >= machine.slots:
-            raise Throttled("all slots of all workers are taken", retry_after=1.0)
-        machine.running += 1
-        try:
-            return await machine.client.run(request, report)
-        except WorkerLost:
-            machine.rests_until = time.monotonic() + REST
-            raise
-        finally:
-            machine.running -= 1
+        """Others may use the machines too: one that is full is asked again, after the rest of them."""
+        patience = time.monotonic() + PATIENCE
+        while True:
+            machine = await self._free_machine(patience)
+            machine.running += 1
+            try:
+                return await machine.client.run(request, report)
+            except WorkerLost:
+                machine.rests_until = time.monotonic() + REST
+                raise
+            except Throttled:
+                if time.monotonic() > patience:
+                    raise
+                machine.rests_until = time.monotonic() + BUSY
+            finally:
+                machine.running -= 1
+
+    async def _free_machine(self, patience: float) -> _Machine:
+        """The one with the most room. When patience is over, one that rests is better than none."""
+        while True:
+            now = time.monotonic()
+            free = [machine for machine in self._machines if machine.running < machine.slots]
+            ready = [machine for machine in free if machine.rests_until <= now]
+            if ready or (free and now > patience):
+                return min(ready or free, key=lambda machine: machine.running / machine.slots)
+            if now > patience:
+                raise Throttled("all slots of all workers are taken", retry_after=1.0)
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _find_machines(self, stack: AsyncExitStack) -> list[_Machine]:
         headers = self._headers()

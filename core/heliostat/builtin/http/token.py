@@ -32,4 +32,4 @@ def find_token(file: str | Path | None) -> str | None:
 
 def is_same(one: str, other: str) -> bool:
     """In a time that tells nothing of where they differ."""
-    return hmac.compare_digest(one.encode(), other.encode())
+    return hmac.compare_digest(*(text.encode("utf-8", "surrogateescape") for text in (one, other)))

@@ -61,7 +61,10 @@ class FakeLambda:
         self._events: set[asyncio.Task[None]] = set()
         self._nursery = Nursery(
             "awslambdaric",
+            "boto3.s3.inject",
             "boto3.session",
+            "heliostat_aws.artifacts",
+            "simplejson",
             "heliostat.plugins:registry",
             "heliostat_aws.handler",
         )

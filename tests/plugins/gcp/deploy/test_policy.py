@@ -36,6 +36,7 @@ IN_IAM = {
     "get_job": ("run.jobs.get",),
     "get_service": ("run.services.get",),
     "list_blobs": ("storage.objects.list",),
+    "list_executions": ("run.executions.list",),
     "list_tasks": ("run.tasks.list",),
     "run_job": ("run.jobs.run", "run.jobs.runWithOverrides"),
     "upload_from_string": WRITE,
@@ -60,7 +61,7 @@ ROLE_PERMISSIONS = {
     " run.services.delete run.services.get run.services.getIamPolicy run.services.setIamPolicy run.services.update",
     "roles/run.invoker": "run.routes.invoke",
     "roles/run.jobsExecutorWithOverrides": "run.executions.cancel run.jobs.run run.jobs.runWithOverrides",
-    "roles/run.viewer": "run.executions.get run.jobs.get run.services.get run.tasks.list",
+    "roles/run.viewer": "run.executions.get run.executions.list run.jobs.get run.services.get run.tasks.list",
     "roles/serviceusage.serviceUsageViewer": "serviceusage.services.get",
     "roles/storage.admin": "storage.buckets.create storage.buckets.delete storage.buckets.get"
     f" storage.buckets.getIamPolicy storage.buckets.setIamPolicy storage.buckets.update {_OBJECTS}",

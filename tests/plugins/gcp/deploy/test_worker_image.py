@@ -94,7 +94,7 @@ def test_a_task_of_a_job_looks_for_its_request() -> None:
     )
     assert done.returncode == 2
     assert "CLOUD_RUN_TASK_INDEX" in done.stderr
-    assert done.stderr.endswith("is not set; deploy with `heliostat gcp deploy`\n")
+    assert "is not set; deploy with `heliostat gcp deploy`" in done.stderr
 
 
 @pytest.mark.parametrize("variable", ["K_SERVICE", "CLOUD_RUN_JOB"])

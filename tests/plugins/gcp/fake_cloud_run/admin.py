@@ -280,13 +280,16 @@ class Admin:
     # --- executions --------------------------------------------------------------------------------------------------
 
     async def _run_job(self, request: run_v2.RunJobRequest, context: Any) -> Any:
-        if self.faults:
-            await context.abort(*FAULTS[self.faults.popleft()])
+        fault = self.faults.popleft() if self.faults else None
+        if fault in FAULTS:
+            await context.abort(*FAULTS[fault])
         job = await self._find(self._resources.jobs, "Job", request.name, context)
         if not 0 <= request.overrides.task_count <= 10_000:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "task_count must be between 1 and 10000")
         self.run_requests.append(request)
         execution = self._executions.run(job, request)
+        if fault == "unheard":  # it has begun all the same
+            await context.abort(*FAULTS["unavailable"])
         return self._begun(execution.resource)
 
     async def _get_execution(self, request: Any, context: Any) -> Any:

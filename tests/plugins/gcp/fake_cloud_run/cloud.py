@@ -126,7 +126,12 @@ class FakeCloudRun:
 
     async def _open(self) -> None:
         self._nursery = Nursery(
-            "heliostat_gcp.worker", "google.cloud.storage", "heliostat_gcp.task", "heliostat.plugins:registry"
+            "heliostat_gcp.worker",
+            "google.cloud.storage",
+            "heliostat_gcp.task",
+            "heliostat.worker.server",
+            "heliostat_gcp.callers",
+            "heliostat.plugins:registry",
         )
         await self._nursery.open()
         self.front = FrontDoor(self.resources, self._nursery, self._surroundings, self._scratch, self._verify)

@@ -45,6 +45,7 @@ class Executions:
         env = env_of(template.containers[0])
         for override in overrides.container_overrides:
             env |= {variable.name: variable.value for variable in override.env}
+        template.containers[0].env = [run_v2.EnvVar(name=key, value=value) for key, value in env.items()]
         execution = RunningExecution(
             run_v2.Execution(
                 name=name,
