@@ -87,6 +87,10 @@ class ArtifactError(HeliostatError):
     """An artifact store lacks something or refuses."""
 
 
+class ArtifactDenied(ArtifactError):
+    """The caller may not do that with the artifact store; no retry changes it."""
+
+
 class RepositoryError(HeliostatError):
     """The repository cannot do what was asked."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliostat.contracts.artifacts import input_key
-from heliostat.errors import ArtifactError, WorkerLost
+from heliostat.errors import ArtifactDenied, ArtifactError, AttemptError, Misconfigured, WorkerLost
 from heliostat.model.codec import from_json
 from heliostat.model.inputs import Manifest
 from heliostat.worker.threads import in_thread
@@ -17,6 +17,11 @@ from heliostat.worker.transfers import transfer_all
 
 if TYPE_CHECKING:
     from heliostat.contracts.artifacts import ArtifactStore
+
+
+def lost_or_denied(what: str, error: ArtifactError) -> AttemptError:
+    """What a store's error is to the attempt that needs it."""
+    return (Misconfigured if isinstance(error, ArtifactDenied) else WorkerLost)(f"{what}: {error}")
 
 
 class InputCache:
@@ -34,13 +39,14 @@ class InputCache:
         """One attempt at a time: none may let go of a file that another is about to copy."""
 
     async def lay_out(self, manifest_key: str, job_dir: Path) -> None:
-        """Put the job's inputs into its directory. Raises WorkerLost when the store does not give them."""
+        """Put the job's inputs into its directory. Raises WorkerLost when the store does not give them, and
+        Misconfigured when it never will."""
         async with self._turn:
             try:
                 manifest = from_json(await in_thread((await self._kept(manifest_key)).read_bytes), Manifest)
                 await transfer_all(self._kept, {input_key(entry.sha256) for entry in manifest.inputs})
             except ArtifactError as error:
-                raise WorkerLost(f"the inputs could not be fetched: {error}") from error
+                raise lost_or_denied("the inputs could not be fetched", error) from error
             await in_thread(lambda: self._copy(manifest, job_dir))
             await in_thread(self._shrink)
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from heliostat.contracts.artifacts import output_key
-from heliostat.errors import ArtifactError, WorkerLost
-from heliostat.worker.input_cache import InputCache
+from heliostat.errors import ArtifactError
+from heliostat.worker.input_cache import InputCache, lost_or_denied
 from heliostat.worker.runtime import heartbeats, run_chunk
 from heliostat.worker.threads import in_thread
 from heliostat.worker.transfers import transfer_all
@@ -71,7 +71,7 @@ class RemoteWorker:
         try:
             return tuple(await transfer_all(put, outputs))
         except ArtifactError as error:
-            raise WorkerLost(f"an output could not be stored: {error}") from error
+            raise lost_or_denied("an output could not be stored", error) from error
 
 
 class RemoteWorkers:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from botocore import exceptions as botocore
 
-from heliostat.errors import ArtifactError
+from heliostat.errors import ArtifactDenied, ArtifactError
 from heliostat.worker import DAMAGED, MEANWHILE
 
 _LOG_IN: Final = "the AWS credentials have expired; log in again, for example with `aws sso login`"
@@ -118,7 +118,8 @@ def artifact_error(error: Exception, what: str) -> ArtifactError:
     if isinstance(error, ArtifactError):
         return error
     if isinstance(error, botocore.ClientError):
-        return ArtifactError(f"{what}: {_of_answer(error)}")
+        answer = _of_answer(error)
+        return (ArtifactDenied if answer.startswith(_DENIED) else ArtifactError)(f"{what}: {answer}")
     said = _in_one_line(str(error))
     if isinstance(error, _CREDENTIALS):
         return ArtifactError(f"{what}: there are no AWS credentials that work ({said}); log in, or set AWS_PROFILE")

@@ -19,7 +19,7 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud.storage import exceptions as storage
 
-from heliostat.errors import ArtifactError, Misconfigured
+from heliostat.errors import ArtifactDenied, ArtifactError, Misconfigured
 from heliostat.worker import DAMAGED, MEANWHILE
 
 PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
@@ -155,7 +155,8 @@ def artifact_error(error: Exception, what: str) -> ArtifactError:
     if isinstance(error, ArtifactError):
         return error
     if isinstance(error, api.GoogleAPICallError):
-        return ArtifactError(f"{what}: {_of_answer(error)}")
+        answer = _of_answer(error)
+        return (ArtifactDenied if answer.startswith(_DENIED) else ArtifactError)(f"{what}: {answer}")
     if isinstance(error, _DAMAGED):
         return ArtifactError(f"{what}: {DAMAGED}")
     said = _in_one_line(error)

@@ -18,7 +18,15 @@ from typing import Any, Final, Self
 from msgspec.structs import replace
 
 from heliostat import ChunkReport, ChunkRequest, ChunkResult, WorkerAdapter, WorkerLimits
-from heliostat.errors import ArtifactError, AttemptCancelled, AttemptError, HeliostatError, Misconfigured, WorkerLost
+from heliostat.errors import (
+    ArtifactDenied,
+    ArtifactError,
+    AttemptCancelled,
+    AttemptError,
+    HeliostatError,
+    Misconfigured,
+    WorkerLost,
+)
 from heliostat.worker import encode_request
 from heliostat_gcp.admin_api import Size, environment, place_of, size_of, whole_name
 from heliostat_gcp.artifacts import GcsArtifactStore
@@ -162,6 +170,8 @@ class CloudRunJobsAdapter(WorkerAdapter):
                 batch.fail(AttemptCancelled("cancelled before it began"))
                 return
             batch.execution = await self._run(batch)
+        except ArtifactDenied as error:
+            batch.fail(Misconfigured(f"the requests could not be stored: {error}"))
         except ArtifactError as error:
             batch.fail(WorkerLost(f"the requests could not be stored: {error}"))
         except AttemptError as error:

@@ -14,6 +14,7 @@ import pytest
 from heliostat import (
     Artifact,
     ArtifactStore,
+    Cause,
     Chunk,
     ChunkReport,
     ChunkRequest,
@@ -29,7 +30,7 @@ from heliostat import (
     open_artifact_store,
     open_repository,
 )
-from heliostat.errors import SpecError, WorkerLost
+from heliostat.errors import ArtifactDenied, SpecError, WorkerLost
 from heliostat.testing.trial import Trial, film
 from heliostat.worker import RemoteWorker
 
@@ -182,6 +183,27 @@ async def test_inputs_that_are_gone_from_the_store_lose_the_worker(tmp_path: Pat
     async with worker:
         with pytest.raises(WorkerLost, match=r"the inputs could not be fetched: .*does not exist"):
             await worker.run(worker.requests[0], Silence())
+
+
+@pytest.mark.parametrize("call", ["get", "put"])
+async def test_a_store_that_denies_access_ends_the_job_at_once(
+    tmp_path: Path, job_dir: Path, monkeypatch: pytest.MonkeyPatch, call: str
+):
+    async def denied(*arguments: Any, **options: Any) -> None:
+        raise ArtifactDenied("access is denied; ask for it")
+
+    worker = Elsewhere(tmp_path)
+    run_chunk = RemoteWorker.run
+
+    async def run_without_access(self: RemoteWorker, *arguments: Any, **options: Any) -> ChunkResult:
+        monkeypatch.setattr(self.store, call, denied)
+        return await run_chunk(self, *arguments, **options)
+
+    monkeypatch.setattr(RemoteWorker, "run", run_without_access)
+    status = await run(worker, spec_of('cat scene.txt > "$1"'), job_dir)
+    assert status.state is JobState.FAILED
+    assert status.metrics.failures == {Cause.MISCONFIGURED: 1}
+    assert "access is denied; ask for it" in (status.error or "")
 
 
 async def test_the_cache_keeps_what_was_used_last(tmp_path: Path, job_dir: Path):

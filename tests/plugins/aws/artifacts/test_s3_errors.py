@@ -12,7 +12,7 @@ import botocore.exceptions
 import botocore.session
 import pytest
 
-from heliostat.errors import ArtifactError
+from heliostat.errors import ArtifactDenied, ArtifactError
 from heliostat_aws.artifacts import S3ArtifactStore
 from heliostat_aws.options import S3Options
 from heliostat_aws.s3_errors import ADVICE, artifact_error
@@ -114,6 +114,13 @@ async def test_a_disk_that_refuses_is_named(store: S3ArtifactStore, film: Path, 
         await store.get("x", film / "copy")
     with pytest.raises(ArtifactError, match="Is a directory; see that it exists"):
         await store.put("x", tmp_path)
+
+
+@pytest.mark.parametrize(("code", "is_denied"), [("AccessDenied", True), ("NoSuchKey", False), ("SlowDown", False)])
+def test_what_the_caller_may_not_is_told_apart(code: str, is_denied: bool) -> None:
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    error = artifact_error(botocore.exceptions.ClientError(answer, "PutObject"), "s3://mirrors/x")
+    assert isinstance(error, ArtifactDenied) is is_denied
 
 
 def test_errors_that_the_sdk_knows_of_are_all_mapped() -> None:

@@ -21,7 +21,7 @@ import requests
 import urllib3.exceptions
 from strict_gcs import Answer, StrictGcs, error
 
-from heliostat.errors import ArtifactError
+from heliostat.errors import ArtifactDenied, ArtifactError
 from heliostat_gcp.artifacts import GcsArtifactStore
 from heliostat_gcp.gcs_errors import ADVICE, BY_STATUS, PASSING, artifact_error
 from heliostat_gcp.gcs_retries import TRIES
@@ -259,6 +259,12 @@ def test_an_error_that_the_sdk_knows_of_has_its_place(module: str, kind: type[Ex
     assert re.fullmatch(r"gcs://mirrors/x: [^\n]+; [^\n]+[^.]", said)
     if status is None:
         assert KNOWN[module][kind.__name__] in said
+
+
+@pytest.mark.parametrize(("status", "is_denied"), [(403, True), (404, False), (429, False)])
+def test_what_the_caller_may_not_is_told_apart(status: int, is_denied: bool) -> None:
+    error = artifact_error(google.api_core.exceptions.from_http_status(status, "x"), "gcs://mirrors/x")
+    assert isinstance(error, ArtifactDenied) is is_denied
 
 
 def test_every_place_is_that_of_an_error() -> None:
