@@ -5,12 +5,13 @@ A step is `NAME` or `NAME=VALUE`; after `2:` it is one for the second attempt al
 to the test, says who it is in a line of JSON, and takes steps from there, a line each, until `go`.
 """
 
-import json
 import os
-import signal
-import socket
-import subprocess
 import sys
+
+# What few steps need is imported there: suites start this thousands of times.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
 
 STUBBORN = """
 import signal, socket, sys, time
@@ -52,6 +53,8 @@ def act(name: str, value: str, output: str, met: "socket.socket | None") -> None
         with open(output, "w", encoding="utf-8") as file:
             file.write(value)
     elif name == "tell":
+        import json
+
         with open(output, "w", encoding="utf-8") as file:
             json.dump({"env": dict(os.environ), "arguments": sys.argv[2:]}, file)
     elif name == "files":
@@ -71,8 +74,10 @@ def act(name: str, value: str, output: str, met: "socket.socket | None") -> None
     elif name == "exit":
         sys.exit(int(value))
     elif name == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), 9)
     elif name == "breed":
+        import subprocess
+
         assert met is not None
         child = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", STUBBORN, str(met.fileno())],
@@ -85,7 +90,10 @@ def act(name: str, value: str, output: str, met: "socket.socket | None") -> None
         sys.exit(f"there is no step {name}")
 
 
-def meet(address: str) -> socket.socket:
+def meet(address: str) -> "socket.socket":
+    import json
+    import socket
+
     host, _, port = address.rpartition(":")
     met = socket.create_connection((host, int(port)))
     met.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
