@@ -78,7 +78,7 @@ class _Task:
         self._slot = slot
         self._workers = workers
         self._period = max(REPORT_EVERY, int(os.environ.get("CLOUD_RUN_TASK_COUNT", 1)) / REPORTS_A_SECOND)
-        self._seconds = float(os.environ["HELIOSTAT_TASK_SECONDS"]) - RESERVE
+        self._seconds = max(1.0, float(os.environ["HELIOSTAT_TASK_SECONDS"]) - RESERVE)
         self._some = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._outbox = Outbox(lambda: loop.call_soon_threadsafe(self._some.set))
