@@ -131,11 +131,12 @@ async def test_it_ends_when_its_coordinator_gives_no_sign_of_life(
     mailbox: Mailbox, start: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "ALIVE_EVERY", 0.1)
-    monkeypatch.setattr(module, "ABANDONED_AFTER", 1.0)
     async with Meeting("127.0.0.1") as meeting:
         running = await start(meeting.step, "write=film")
         command = await meeting.next()
-        for _ in range(10):  # for twice as long as it would wait
+        await mailbox.live()
+        monkeypatch.setattr(module, "ABANDONED_AFTER", 2.0)
+        for _ in range(15):  # for longer than it would wait
             await asyncio.sleep(0.2)
             await mailbox.live()
         assert not running.done()
