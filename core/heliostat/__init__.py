@@ -12,7 +12,16 @@ from heliostat.lazy import import_on_demand
 if TYPE_CHECKING:
     from heliostat.contracts.artifacts import Artifact, ArtifactStore, output_key
     from heliostat.contracts.progress import ProgressSink
-    from heliostat.contracts.repository import Batch, ChunkChange, JobChange, JobRepository, Lease
+    from heliostat.contracts.repository import (
+        AttemptChange,
+        Batch,
+        ChunkChange,
+        JobChange,
+        JobEvent,
+        JobRepository,
+        JournalEntry,
+        Lease,
+    )
     from heliostat.contracts.stitcher import Stitcher, StitchRequest
     from heliostat.contracts.worker import ChunkReport, ChunkRequest, WorkerAdapter, WorkerLimits
     from heliostat.executor.executor import JobExecutor, JobResult
@@ -54,6 +63,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "Artifact": "contracts.artifacts",
     "ArtifactStore": "contracts.artifacts",
+    "AttemptChange": "contracts.repository",
     "AttemptFailed": "model.events",
     "AttemptState": "model.status",
     "AttemptStatus": "model.status",
@@ -74,6 +84,7 @@ _WHERE = {
     "Event": "model.events",
     "JobChange": "contracts.repository",
     "JobEnded": "model.events",
+    "JobEvent": "contracts.repository",
     "JobExecutionOptions": "executor.options",
     "JobExecutor": "executor.executor",
     "JobManager": "manager",
@@ -85,6 +96,7 @@ _WHERE = {
     "JobStarted": "model.events",
     "JobState": "model.status",
     "JobStatus": "model.status",
+    "JournalEntry": "contracts.repository",
     "Lease": "contracts.repository",
     "Merge": "model.spec",
     "MergeStarted": "model.events",
@@ -114,6 +126,7 @@ _WHERE = {
 __all__ = [
     "Artifact",
     "ArtifactStore",
+    "AttemptChange",
     "AttemptFailed",
     "AttemptState",
     "AttemptStatus",
@@ -134,6 +147,7 @@ __all__ = [
     "Event",
     "JobChange",
     "JobEnded",
+    "JobEvent",
     "JobExecutionOptions",
     "JobExecutor",
     "JobManager",
@@ -145,6 +159,7 @@ __all__ = [
     "JobStarted",
     "JobState",
     "JobStatus",
+    "JournalEntry",
     "Lease",
     "Merge",
     "MergeStarted",

@@ -8,7 +8,7 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
@@ -35,6 +35,7 @@ from heliostat.executor.executor import JobExecutor
 from heliostat.executor.logs import log_dir
 from heliostat.executor.options import JobExecutionOptions
 from heliostat.executor.recovery import Known, recover
+from heliostat.following import POLL_EVERY, Bells, follow
 from heliostat.model.status import ChunkState, JobState, JobStatus, Wish
 from heliostat.planning.validate import validate
 from heliostat.plugins import open_stitcher
@@ -44,11 +45,10 @@ if TYPE_CHECKING:
     from heliostat.contracts.progress import ProgressSink
     from heliostat.contracts.repository import JobRepository
     from heliostat.contracts.stitcher import Stitcher
+    from heliostat.model.events import Event
     from heliostat.model.spec import JobSpec
     from heliostat.model.status import WorkerChoice
 
-POLL_EVERY: Final = 0.3
-"""Seconds between looks at what other processes ask, and at jobs that other processes run."""
 LEASE_TTL: Final = 15.0
 """Seconds after which a coordinator that was not heard of is taken for dead, where its death cannot be proved."""
 
@@ -90,6 +90,7 @@ class JobManager:
         self._sinks = tuple(sinks)
         self._lease_ttl = lease_ttl
         self._runs: dict[str, _Run] = {}
+        self._bells = Bells()
         self._options: dict[str, JobExecutionOptions] = {}
         self._resources = contextlib.AsyncExitStack()
         self._opening: asyncio.Task[None] | None = None
@@ -158,6 +159,25 @@ class JobManager:
                 return
             before = status
             await asyncio.sleep(POLL_EVERY)
+
+    async def events(
+        self, job_id: str, after: str | None = None, *, newest_run: bool = False
+    ) -> AsyncGenerator[tuple[str | None, Event], None]:
+        """What a job's sinks are told, with ids: all of it so far, then live, whoever runs it, until the job is no
+        longer pending or running, or is orphaned.
+
+        It is read from the repository: the same events in the same order for every reader, none left out and none told
+        twice. Who gives the id of the last event as `after` goes on with the one after it, also in another process or
+        after a restart. `newest_run` begins with the newest run instead of the first. `ChunkProgressed` and
+        `Progressed` have no id: they tell of the moment, a few times a second, and are not kept.
+
+        Raises SpecError for an `after` that the job has not told, JobNotFound, and RepositoryUnavailable.
+        """
+        with self._bells.hung_up(job_id) as bell:
+            told = follow(self._repository, partial(self.get, job_id), bell, after=after, newest_run=newest_run)
+            async with contextlib.aclosing(told):
+                async for event_id, event in told:
+                    yield event_id, event
 
     # --- the life of a job -------------------------------------------------------------------------------------------
 
@@ -368,7 +388,7 @@ class JobManager:
                     status.spec,
                     msgspec.structs.replace(options, completed_chunks=known.completed, only_chunks=only),
                     job_id=job_id,
-                    commit=partial(self._repository.commit, lease),
+                    commit=partial(self._commit, lease),
                     attempts=known.attempts,
                     metrics=status.metrics,
                     artifacts=self._artifacts,
@@ -388,6 +408,10 @@ class JobManager:
         self._runs[job_id] = run
         run.task = asyncio.create_task(self._coordinate(run))
         run.task.add_done_callback(_retrieve)
+
+    async def _commit(self, lease: Lease, batch: Batch) -> None:
+        await self._repository.commit(lease, batch)
+        self._bells.ring(lease.job_id)
 
     async def _recover(self, executor: JobExecutor, lease: Lease, status: JobStatus) -> Known:
         if self._artifacts is not None or status.state is JobState.PENDING:

@@ -1,5 +1,6 @@
 """The progress contract, P1 to P6, under random schedules: outcomes of every cause, in any order, with callbacks that
-are slow, raise or hang, and with a pause or a cancel at any step."""
+are slow, raise or hang, and with a pause or a cancel at any step; and beside it a reader of the job's events that goes
+away and comes back at any of them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,9 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from contextlib import aclosing
 from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +21,17 @@ from hypothesis import strategies as st
 from heliostat import (
     AttemptState,
     Chunk,
+    ChunkProgressed,
     ChunkResult,
     ChunkState,
+    Event,
     JobExecutionOptions,
     JobExecutor,
     JobManager,
     JobSpec,
     JobState,
     Metadata,
+    Progressed,
     errors,
     open_repository,
 )
@@ -58,6 +64,8 @@ plans = st.fixed_dictionaries(
             st.tuples(st.integers(0, 9), st.integers(1, 3)), st.sampled_from([*FAILURES, *FATAL]), max_size=12
         ),
         "steps": st.lists(st.integers(0, 6), min_size=1, max_size=7),
+        "sink": st.booleans(),
+        "visits": st.lists(st.integers(1, 9), min_size=1, max_size=5),
         "intervene": st.none() | st.tuples(st.sampled_from(["pause", "cancel"]), st.integers(0, 25)),
     }
 )
@@ -96,9 +104,10 @@ class Callback:
     async def coroutine(self, completed: int, total: int) -> None:
         self._enter(completed, total)
         try:
-            status = await self._manager.get("job")
-            if status.completed_chunks < completed:
-                self.behind.append((completed, status.completed_chunks))
+            if not self.hangs:  # else a look at the repository of a busy machine would be taken for the hanging call
+                status = await self._manager.get("job")
+                if status.completed_chunks < completed:
+                    self.behind.append((completed, status.completed_chunks))
             if self._kind == "coroutine hangs" and completed == 2:
                 await asyncio.Event().wait()
             if self._kind == "coroutine slow":
@@ -111,6 +120,31 @@ class Callback:
     @property
     def hangs(self) -> bool:
         return "hangs" in self._kind
+
+
+class Visitor:
+    """Reads a job's events, goes away after so many of its journal, and comes back with the id of the last one."""
+
+    def __init__(self, manager: JobManager, visits: list[int]) -> None:
+        self.told: list[tuple[str, Event]] = []
+        self._manager = manager
+        self._visits = cycle(visits)
+
+    async def read(self) -> None:
+        """Until the events end."""
+        for length in self._visits:
+            last = self.told[-1][0] if self.told else None
+            heard = 0
+            async with aclosing(self._manager.events("job", last)) as events:
+                async for event_id, event in events:
+                    if event_id is None:
+                        continue
+                    self.told.append((event_id, event))
+                    heard += 1
+                    if heard == length:
+                        break
+                else:
+                    return
 
 
 def spec_of(count: int) -> JobSpec:
@@ -142,8 +176,10 @@ async def check(url: str, plan: dict[str, Any], job_dir: Path) -> None:
         script, steps=lambda request: steps[(int(request.chunk.id) * 7 + request.attempt) % len(steps)]
     )
     async with open_repository(url) as repository:
-        manager = JobManager(repository, JobExecutor(worker, observer_patience=0.1))
+        patience = 0.1 if "hangs" in plan["callback"] else 10.0
+        manager = JobManager(repository, JobExecutor(worker, observer_patience=patience))
         callback = Callback(plan["callback"], manager)
+        visitor, sunk = Visitor(manager, plan["visits"]), []
         options = JobExecutionOptions(
             concurrency=plan["concurrency"],
             retries=plan["retries"],
@@ -151,17 +187,25 @@ async def check(url: str, plan: dict[str, Any], job_dir: Path) -> None:
             fail_fast=plan["fail_fast"],
             job_dir=job_dir,
             on_progress=callback.function,
+            on_event=sunk.append if plan["sink"] else None,
         )
         total = plan["chunks"]
         await manager.submit(spec_of(total), options)
         told_before = 0
         for _ in range(60):
+            reading = asyncio.create_task(visitor.read())
             try:
                 status = await manager.wait("job")
                 for ask in asking:
                     await asyncio.gather(ask, return_exceptions=True)
                 committed = status.completed_chunks
                 await verify(repository, callback, told_before, committed, total, accepted, status.state)
+                await reading
+                whole = [(event_id, event) async for event_id, event in manager.events("job") if event_id]
+                assert visitor.told == whole, "none is left out and none is told twice"
+                if plan["sink"]:
+                    told = [event for event in sunk if not isinstance(event, ChunkProgressed | Progressed)]
+                    assert [event for _, event in whole] == told, "and these are what a sink is told"
                 if status.state is JobState.COMPLETED:
                     break
                 if callback.hangs:  # the next run gets a callback that may hang at its own second call
@@ -174,6 +218,7 @@ async def check(url: str, plan: dict[str, Any], job_dir: Path) -> None:
                 await manager.resume("job")
             finally:
                 callback.release.set()
+                reading.cancel()
         else:
             raise AssertionError("the job never completes")
         assert committed == total

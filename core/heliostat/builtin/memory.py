@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from weakref import WeakValueDictionary
 
 import msgspec
 
-from heliostat.contracts.repository import Batch, ChunkChange, JobRepository, Lease
+from heliostat.contracts.repository import Batch, ChunkChange, Happening, JobRepository, JournalEntry, Lease
 from heliostat.errors import JobExists, JobNotFound, LeaseHeld, LeaseLost, RepositoryError
 from heliostat.hookspecs import Register, hookimpl
 from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, ChunkStatus, JobState, JobStatus, Wish
@@ -32,6 +32,7 @@ class _Job:
         self.counts = dict.fromkeys(ChunkState, 0)
         self.counts[ChunkState.PENDING] = len(self.chunks)
         self.attempts: dict[tuple[int, int], AttemptStatus] = {}
+        self.journal: list[JournalEntry] = []
         self.owner: str | None = None
         self.expires = 0.0
 
@@ -41,7 +42,10 @@ class _Job:
 
     def read(self) -> JobStatus:
         return msgspec.structs.replace(
-            self.status, completed_chunks=self.counts[ChunkState.SUCCEEDED], coordinator=self.holder
+            self.status,
+            completed_chunks=self.counts[ChunkState.SUCCEEDED],
+            revision=len(self.journal),
+            coordinator=self.holder,
         )
 
     def touch(self, **changes: object) -> None:
@@ -64,6 +68,12 @@ class _Job:
         )
         if new != list(range(succeeded + 1, succeeded + 1 + len(new))):
             raise RepositoryError(f"job {self.status.id}: {succeeded} chunks have succeeded, so the next is not {new}")
+
+    def enter(self, happened: Sequence[Happening]) -> None:
+        """Write to the journal, unless it is what was written last."""
+        new = tuple(happened)
+        if new and not (self.journal and self.journal[-1].happened == new):
+            self.journal.append(JournalEntry(revision=len(self.journal) + 1, time=time.time(), happened=new))
 
     def set(self, index: int, state: ChunkState, attempts: int, position: int | None) -> None:
         before = self.chunks[index]
@@ -116,11 +126,20 @@ class MemoryRepository(JobRepository):
         return dict(self._find(job_id).counts)
 
     async def attempts(
-        self, job_id: str, *, index: int | None = None, state: AttemptState | None = None
+        self,
+        job_id: str,
+        *,
+        index: int | None = None,
+        state: AttemptState | None = None,
+        keys: Collection[tuple[int, int]] | None = None,
     ) -> Sequence[AttemptStatus]:
-        rows = self._find(job_id).attempts.values()
+        known = self._find(job_id).attempts
+        rows = known.values() if keys is None else [known[key] for key in keys if key in known]
         found = [row for row in rows if index in (None, row.index) and state in (None, row.state)]
         return sorted(found, key=lambda row: (row.index, row.number))
+
+    async def journal(self, job_id: str, *, after: int = 0, limit: int | None = None) -> Sequence[JournalEntry]:
+        return self._find(job_id).journal[after : None if limit is None else after + limit]
 
     async def acquire(self, job_id: str, owner: str, ttl: float, *, dead: str | None = None) -> Lease:
         job = self._find(job_id)
@@ -137,6 +156,7 @@ class MemoryRepository(JobRepository):
         for chunk in batch.chunks:
             job.set(chunk.index, chunk.state, chunk.attempts, chunk.position)
         job.attempts.update({(attempt.index, attempt.number): attempt for attempt in batch.attempts})
+        job.enter(batch.happened)
         job.expires = time.monotonic() + lease.ttl
         if (change := batch.job) is not None:
             before = job.status
@@ -146,7 +166,7 @@ class MemoryRepository(JobRepository):
                 metrics=before.metrics if change.metrics is None else change.metrics,
                 output=before.output if change.output is None else change.output,
             )
-        elif batch.chunks:
+        elif batch.chunks or batch.happened:
             job.touch()
 
     async def withdraw(self, lease: Lease, indexes: Sequence[int]) -> None:

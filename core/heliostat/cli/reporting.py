@@ -116,7 +116,7 @@ async def failure_lines(repository: JobRepository, status: JobStatus) -> list[st
 
 def last_words(attempt: AttemptStatus) -> list[str]:
     """The last lines that an attempt wrote on stderr, or else on stdout."""
-    if attempt.result is None:
-        return []
-    tail = attempt.result.stderr_tail if attempt.result.stderr_tail.strip() else attempt.result.stdout_tail
+    tail, result = attempt.stderr_tail, attempt.result
+    if result is not None:
+        tail = result.stderr_tail if result.stderr_tail.strip() else result.stdout_tail
     return plain_lines(tail)[-LAST_LINES:] if tail.strip() else []

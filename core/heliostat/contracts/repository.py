@@ -1,14 +1,16 @@
-"""A repository holds job, chunk and attempt rows, and a lease that says which coordinator may write them."""
+"""A repository holds job, chunk and attempt rows, a journal of what happened to each job, and a lease that says which
+coordinator may write them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
 from msgspec import Struct
 
+from heliostat.model.events import ConcurrencyChanged, JobEnded, JobStarted, MergeStarted, ObserverFailed
 from heliostat.model.status import (
     AttemptState,
     AttemptStatus,
@@ -50,6 +52,39 @@ class JobChange(Struct, frozen=True, kw_only=True):
     output: str | None = None
 
 
+class AttemptChange(Struct, frozen=True, array_like=True, tag="a", gc=False):
+    """An attempt began or ended. All else that is to be known of it is in its row."""
+
+    index: int
+    number: int
+    state: AttemptState
+    """`running`: it began."""
+    position: int | None = None
+    """Only with `succeeded`: the chunk's position at that time; a later `withdraw` does not change it here."""
+    given_up: bool = False
+    """Only with `failed`: the chunk is not tried again in this run."""
+
+
+class JobEvent(Struct, frozen=True, array_like=True, tag="j"):
+    """Something happened to the job as a whole."""
+
+    event: JobStarted | ConcurrencyChanged | MergeStarted | ObserverFailed | JobEnded
+
+
+Happening = AttemptChange | JobEvent
+
+
+class JournalEntry(Struct, frozen=True, kw_only=True):
+    """What one commit says has happened to a job. It never changes."""
+
+    revision: int
+    """1 for the job's first entry, and one more for each after it."""
+    time: float
+    """When it was committed, in seconds since the epoch."""
+    happened: tuple[Happening, ...]
+    """In the order in which it happened; never empty."""
+
+
 class Batch(Struct, kw_only=True):
     """What one commit writes: all of it or nothing."""
 
@@ -58,13 +93,16 @@ class Batch(Struct, kw_only=True):
     attempts: Sequence[AttemptStatus] = ()
     """At most one for each attempt; a later commit of the same attempt replaces the row."""
     job: JobChange | None = None
+    happened: Sequence[Happening] = ()
+    """What the job's journal is to say of this, in order; an attempt may begin and end in one batch. There is no entry
+    for nothing."""
 
 
 class JobRepository(ABC):
     """An async context manager; opening it creates or checks the schema (SchemaTooNew).
 
     All methods raise JobNotFound for an unknown id, and RepositoryUnavailable when nothing was read or written and the
-    same call may succeed later. `completed_chunks` is always counted from the chunk rows.
+    same call may succeed later. `completed_chunks` is always counted from the chunk rows, `revision` from the journal.
     """
 
     async def __aenter__(self) -> Self:
@@ -100,9 +138,19 @@ class JobRepository(ABC):
 
     @abstractmethod
     async def attempts(
-        self, job_id: str, *, index: int | None = None, state: AttemptState | None = None
+        self,
+        job_id: str,
+        *,
+        index: int | None = None,
+        state: AttemptState | None = None,
+        keys: Collection[tuple[int, int]] | None = None,
     ) -> Sequence[AttemptStatus]:
-        """Attempt rows by chunk and number: of one chunk, in one state, or all."""
+        """Attempt rows by chunk and number: of one chunk, in one state, those of `keys` (a chunk's index and an
+        attempt's number each, no key twice), or all."""
+
+    @abstractmethod
+    async def journal(self, job_id: str, *, after: int = 0, limit: int | None = None) -> Sequence[JournalEntry]:
+        """The entries after a revision, the oldest first; no more than `limit`."""
 
     @abstractmethod
     async def acquire(self, job_id: str, owner: str, ttl: float, *, dead: str | None = None) -> Lease:
@@ -112,6 +160,9 @@ class JobRepository(ABC):
     @abstractmethod
     async def commit(self, lease: Lease, batch: Batch) -> None:
         """Write a batch and renew the lease, in one transaction that is on the disk when this returns.
+
+        A batch whose answer was lost is written once more by its coordinator; that changes nothing. So what is to be
+        journaled and equals the newest entry makes no other entry.
 
         Raises LeaseLost, and writes nothing, when the lease is no longer the caller's (one that ran out and that
         nobody took is still the caller's)."""

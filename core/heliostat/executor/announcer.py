@@ -1,24 +1,23 @@
-"""Turns what happens to a job into events, and hands them to the ledger, which tells them after their commit."""
+"""Tells the ledger what happens to the job as a whole, as events."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+from heliostat.contracts.repository import JobEvent
 from heliostat.model import events
-from heliostat.model.status import JobState, percent
+from heliostat.model.status import JobState
 
 if TYPE_CHECKING:
     from heliostat.executor.attempt import Attempt
     from heliostat.executor.ledger import Ledger
     from heliostat.executor.outcome import JobResult
     from heliostat.executor.progress import Snapshot
-    from heliostat.model.cause import Cause
-    from heliostat.model.result import ChunkResult
 
 
 class Announcer:
-    """Makes no event when nobody listens: making them costs more than all the rest of a small chunk."""
+    """Events that are journaled are always made; those about frames only when somebody listens."""
 
     def __init__(self, job_id: str, total_chunks: int, total_frames: int, ledger: Ledger, *, listening: bool) -> None:
         self._job_id = job_id
@@ -28,8 +27,8 @@ class Announcer:
         self.listening = listening
 
     def job_started(self, name: str, worker: str, concurrency: int, completed_frames: int) -> None:
-        if self.listening:
-            self._ledger.tell(
+        self._ledger.tell(
+            JobEvent(
                 events.JobStarted(
                     job_id=self._job_id,
                     time=time.time(),
@@ -42,23 +41,40 @@ class Announcer:
                     worker=worker,
                 )
             )
+        )
 
-    def chunk_started(self, attempt: Attempt) -> None:
-        if self.listening:
-            self._ledger.tell(
-                events.ChunkStarted(
+    def concurrency_changed(self, concurrency: int) -> None:
+        self._ledger.tell(
+            JobEvent(events.ConcurrencyChanged(job_id=self._job_id, time=time.time(), concurrency=concurrency))
+        )
+
+    def merge_started(self, how: str) -> None:
+        self._ledger.tell(JobEvent(events.MergeStarted(job_id=self._job_id, time=time.time(), how=how)))
+
+    def observer_failed(self, name: str, message: str) -> None:
+        self._ledger.tell(
+            JobEvent(events.ObserverFailed(job_id=self._job_id, time=time.time(), observer=name, message=message))
+        )
+
+    def job_ended(self, result: JobResult, error: str | None) -> None:
+        self._ledger.tell(
+            JobEvent(
+                events.JobEnded(
                     job_id=self._job_id,
-                    time=attempt.started_at,
-                    chunk=attempt.chunk.id,
-                    index=attempt.index,
-                    attempt=attempt.number,
-                    frame_count=attempt.chunk.frame_count,
+                    time=time.time(),
+                    state=JobState(result.state),
+                    completed_chunks=result.completed_chunks,
+                    total_chunks=result.total_chunks,
+                    duration=result.duration,
+                    error=error,
+                    output=result.output,
                 )
             )
+        )
 
     def chunk_progressed(self, attempt: Attempt) -> None:
         if self.listening:
-            self._ledger.tell(
+            self._ledger.show(
                 events.ChunkProgressed(
                     job_id=self._job_id,
                     time=time.time(),
@@ -70,62 +86,9 @@ class Announcer:
                 )
             )
 
-    def chunk_succeeded(self, attempt: Attempt, position: int, result: ChunkResult) -> None:
-        if self.listening:
-            self._ledger.tell(
-                events.ChunkSucceeded(
-                    job_id=self._job_id,
-                    time=time.time(),
-                    chunk=attempt.chunk.id,
-                    index=attempt.index,
-                    attempt=attempt.number,
-                    completed_chunks=position,
-                    total_chunks=self._total_chunks,
-                    progress=percent(position, self._total_chunks),
-                    frame_count=attempt.chunk.frame_count,
-                    result=result,
-                )
-            )
-
-    def attempt_failed(
-        self, attempt: Attempt, cause: Cause, message: str, stderr_tail: str, retry_in: float | None
-    ) -> None:
-        if self.listening:
-            self._ledger.tell(
-                events.AttemptFailed(
-                    job_id=self._job_id,
-                    time=time.time(),
-                    chunk=attempt.chunk.id,
-                    index=attempt.index,
-                    attempt=attempt.number,
-                    cause=cause,
-                    message=message,
-                    stderr_tail=stderr_tail,
-                    retry_in=retry_in,
-                )
-            )
-
-    def chunk_failed(self, attempt: Attempt, cause: Cause, message: str) -> None:
-        if self.listening:
-            self._ledger.tell(
-                events.ChunkFailed(
-                    job_id=self._job_id,
-                    time=time.time(),
-                    chunk=attempt.chunk.id,
-                    index=attempt.index,
-                    attempts=attempt.number,
-                    cause=cause,
-                    message=message,
-                )
-            )
-
-    def concurrency_changed(self, concurrency: int) -> None:
-        if self.listening:
-            self._ledger.tell(events.ConcurrencyChanged(job_id=self._job_id, time=time.time(), concurrency=concurrency))
-
     def progressed(self, snapshot: Snapshot, running_chunks: int) -> None:
         if self.listening:
-            self._ledger.tell(
+            self._ledger.show(
                 events.Progressed(
                     job_id=self._job_id,
                     time=time.time(),
@@ -137,24 +100,5 @@ class Announcer:
                     percent=snapshot.percent,
                     rate=snapshot.rate,
                     eta=snapshot.eta,
-                )
-            )
-
-    def merge_started(self, how: str) -> None:
-        if self.listening:
-            self._ledger.tell(events.MergeStarted(job_id=self._job_id, time=time.time(), how=how))
-
-    def job_ended(self, result: JobResult, error: str | None) -> None:
-        if self.listening:
-            self._ledger.tell(
-                events.JobEnded(
-                    job_id=self._job_id,
-                    time=time.time(),
-                    state=JobState(result.state),
-                    completed_chunks=result.completed_chunks,
-                    total_chunks=result.total_chunks,
-                    duration=result.duration,
-                    error=error,
-                    output=result.output,
                 )
             )

@@ -83,6 +83,8 @@ class Attempt:
         *,
         cause: Cause | None = None,
         message: str | None = None,
+        retry_in: float | None = None,
+        stderr_tail: str = "",
         result: ChunkResult | None = None,
     ) -> AttemptStatus:
         """The attempt's row as it is now."""
@@ -97,6 +99,8 @@ class Attempt:
             frames_done=self.chunk.frame_count if succeeded else self.frames,
             cause=cause,
             message=message,
+            retry_in=retry_in,
+            stderr_tail=stderr_tail,
             result=result,
         )
 

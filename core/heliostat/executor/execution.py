@@ -40,9 +40,9 @@ from heliostat.executor.progress import FrameMeter
 from heliostat.executor.queue import ChunkQueue
 from heliostat.executor.retry import RetryPolicy
 from heliostat.executor.window import Window
+from heliostat.journal import Retelling
 from heliostat.model.cause import Cause
 from heliostat.model.command import split_command
-from heliostat.model.events import ObserverFailed
 from heliostat.model.result import ChunkResult
 from heliostat.model.status import AttemptState, ChunkState, JobMetrics, JobState
 from heliostat.plugins import open_worker
@@ -60,6 +60,8 @@ PERSIST_EVERY: Final = 1.0
 """Seconds between commits of the frames done by running attempts."""
 STOP_PATIENCE: Final = 30.0
 """Seconds that an adapter may take to end an attempt that was stopped, before its result is no longer awaited."""
+STDERR_KEPT: Final = 8 << 10
+"""Characters that are kept of what an adapter's error says the worker last wrote on stderr."""
 _CHUNKS_WITHOUT_YIELD = 32
 _INTERRUPTED = "the program that ran the job was stopped"
 
@@ -116,14 +118,13 @@ class Execution:
 
         self._timeout: float | None = None
         self._window: Window
-        self._told_of_start = False
+        self._told_of_start = self._told_of_end = False
         self._retry = RetryPolicy(options.retries, options.retry_delay)
         self._counters = Counters(metrics or JobMetrics())
         self._logs = JobLogs(self._job_dir, job_id)
         completed_frames = sum(spec.chunks[index].frame_count for index in completed)
         self._meter = FrameMeter(spec.metadata.total_frames, completed_frames, time.monotonic())
         self._persisted_clock = 0.0
-        self._persisted_attempts = self._counters.attempts
         self._observers = Observers(executor.observer_patience, self._observer_failed)
         if options.on_progress is not None:
             self._observers.on_progress(options.on_progress, len(completed), self._total)
@@ -131,7 +132,14 @@ class Execution:
             self._observers.listen("on_event", options.on_event)
         for sink in (*options.sinks, *sinks):
             self._observers.listen(type(sink).__name__, sink.handle)
-        self._ledger = Ledger(commit, self._observers, len(completed), self._halt)
+        self._ledger = Ledger(
+            commit,
+            self._observers,
+            Retelling(job_id, spec),
+            len(completed),
+            metrics=self._metrics,
+            on_failure=self._halt,
+        )
         self._announce = Announcer(
             job_id, self._total, spec.metadata.total_frames, self._ledger, listening=self._observers.listening
         )
@@ -252,13 +260,14 @@ class Execution:
             total_chunks=self._total,
             duration=time.monotonic() - began,
             output=output,
-            metrics=self._counters.metrics(snapshot.frames_done),
+            metrics=self._metrics(),
         )
         failure = self._failure if result.state is JobState.FAILED else None
         error = failure.sentence if failure is not None else self._reason
-        self._ledger.change_job(JobChange(state=result.state, error=error, output=output, metrics=result.metrics))
+        self._ledger.change_job(JobChange(state=result.state, error=error, output=output))
         self._announce.progressed(snapshot, 0)
         self._announce.job_ended(result, error)
+        self._told_of_end = True
         await self._ledger.drain()
         await self._observers.finish()
         if failure is not None:
@@ -320,7 +329,6 @@ class Execution:
         self._running[index] = attempt
         self._counters.attempts += 1
         self._ledger.begin(attempt)
-        self._announce.chunk_started(attempt)
         return attempt
 
     async def _run_attempt(self, attempt: Attempt) -> None:
@@ -375,8 +383,9 @@ class Execution:
             self._failed(attempt, attempt.stop_cause, self._stop_sentence(attempt))
         elif isinstance(error, AttemptError):
             retry_after = error.retry_after if isinstance(error, Throttled) else None
-            message = str(error) or error.cause.value
-            self._failed(attempt, _unasked(error.cause), message, None, error.stderr_tail, retry_after)
+            message = _writable(str(error)) or error.cause.value
+            said = _writable(error.stderr_tail)[-STDERR_KEPT:]
+            self._failed(attempt, _unasked(error.cause), message, None, said, retry_after)
         elif not _is_result(result):
             what = f"the {self._worker.name} adapter returned {type(result).__name__} instead of a valid ChunkResult"
             self._failed(attempt, Cause.WORKER_LOST, what)
@@ -395,8 +404,7 @@ class Execution:
         self._meter.completed_frames += attempt.chunk.frame_count
         if self._window.succeeded():
             self._window_changed()
-        position = self._ledger.succeed(attempt, attempt.status(AttemptState.SUCCEEDED, result=result))
-        self._announce.chunk_succeeded(attempt, position, result)
+        self._ledger.succeed(attempt, attempt.status(AttemptState.SUCCEEDED, result=result))
 
     def _failed(
         self,
@@ -424,14 +432,19 @@ class Execution:
             self._queue.give_back(attempt.index, delay)
         else:
             delay = None  # a chunk that could be retried stays pending, for a resume
-        status = attempt.status(AttemptState.FAILED, cause=cause, message=message, result=result)
+        status = attempt.status(
+            AttemptState.FAILED,
+            cause=cause,
+            message=message,
+            retry_in=delay,
+            stderr_tail=stderr_tail if result is None else "",
+            result=result,
+        )
         self._ledger.fail(attempt, status, chunk=ChunkState.FAILED if given_up else ChunkState.PENDING)
-        self._announce.attempt_failed(attempt, cause, message, stderr_tail, delay)
         if given_up:
             self._give_up(attempt, cause, message, stderr_tail)
 
     def _give_up(self, attempt: Attempt, cause: Cause, message: str, stderr_tail: str) -> None:
-        self._announce.chunk_failed(attempt, cause, message)
         if self._failure is None:
             self._failure = Failure.of_chunk(attempt.chunk.id, attempt.number, cause, message, stderr_tail)
         else:
@@ -496,7 +509,7 @@ class Execution:
                 self._look_after(attempt, now)
             if self._running and now - self._persisted_clock >= PERSIST_EVERY:
                 self._persisted_clock = now
-                self._persist(now)
+                self._persist()
             if self._running and self._announce.listening:
                 self._announce.progressed(self._meter.snapshot(self._running_frames(), now), len(self._running))
 
@@ -513,25 +526,23 @@ class Execution:
             attempt.dirty = False
             self._announce.chunk_progressed(attempt)
 
-    def _persist(self, now: float) -> None:
+    def _persist(self) -> None:
         """Write the frames of running attempts, for those who watch from another process."""
-        moved = [attempt for attempt in self._running.values() if attempt.frames > attempt.persisted]
-        for attempt in moved:
-            attempt.persisted = attempt.frames
-            self._ledger.update(attempt)
-        if moved or self._counters.attempts != self._persisted_attempts:
-            self._persisted_attempts = self._counters.attempts
-            frames = self._meter.snapshot(self._running_frames(), now).frames_done
-            self._ledger.change_job(JobChange(metrics=self._counters.metrics(frames)))
+        for attempt in self._running.values():
+            if attempt.frames > attempt.persisted:
+                attempt.persisted = attempt.frames
+                self._ledger.update(attempt)
+
+    def _metrics(self) -> JobMetrics:
+        return self._counters.metrics(self._meter.frames_done(self._running_frames()))
 
     def _running_frames(self) -> float:
         return sum(attempt.frames for attempt in self._running.values())
 
     def _observer_failed(self, name: str, message: str) -> None:
         self._counters.observer_failures += 1
-        self._observers.tell(
-            ObserverFailed(job_id=self.job_id, time=time.time(), observer=name, message=message), but=name
-        )
+        if not self._told_of_end:  # which is the last event of a run
+            self._announce.observer_failed(name, message)
 
     # --- the join ----------------------------------------------------------------------------------------------------
 
@@ -594,6 +605,11 @@ class Execution:
 def _unasked(cause: Cause) -> Cause:
     """A worker that says it was cancelled, though nobody here did that, was ended by somebody else: a preemption."""
     return Cause.WORKER_LOST if cause is Cause.CANCELLED else cause
+
+
+def _writable(text: object) -> str:
+    """What an adapter raised, so that it can be written as UTF-8: it may hold bytes that nobody could decode."""
+    return str(text).encode(errors="replace").decode()
 
 
 def _is_result(result: object) -> TypeGuard[ChunkResult]:

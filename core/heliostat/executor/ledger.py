@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final, cast
 
-from heliostat.contracts.repository import Batch, ChunkChange, JobChange
+from heliostat.contracts.repository import AttemptChange, Batch, ChunkChange, Happening, JobChange, JobEvent
 from heliostat.errors import RepositoryUnavailable
+from heliostat.journal import Retelling, rows_by_key
+from heliostat.model.events import ChunkProgressed, Progressed
 from heliostat.model.status import AttemptState, AttemptStatus, ChunkState
 
 if TYPE_CHECKING:
     from heliostat.executor.attempt import Attempt
     from heliostat.executor.observers import Observers
-    from heliostat.model.events import Event
+    from heliostat.model.status import JobMetrics
 
 Commit = Callable[[Batch], Awaitable[None]]
+Frames = ChunkProgressed | Progressed
 
 REPOSITORY_PATIENCE: Final = 60.0
 """Seconds that the ledger goes on trying while the repository is locked, full or unreachable."""
@@ -35,18 +38,32 @@ async def commit_nowhere(batch: Batch) -> None:
 class Ledger:
     """`accepted` counts successes recorded, `committed` those on the disk: `committed <= accepted`, both only rise."""
 
-    def __init__(self, commit: Commit, observers: Observers, completed: int, on_failure: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        commit: Commit,
+        observers: Observers,
+        retelling: Retelling,
+        completed: int,
+        *,
+        metrics: Callable[[], JobMetrics],
+        on_failure: Callable[[], None],
+    ) -> None:
+        """`metrics` says what the job has cost so far, so that every batch has rows and metrics of one moment."""
         self.accepted = completed
         self.committed = completed
         self.failure: Exception | None = None
         """What stopped the ledger: nothing is written or reported after it."""
         self._commit = commit
         self._observers = observers
+        self._retelling = retelling
+        self._metrics = metrics
         self._on_failure = on_failure
         self._chunks: dict[int, ChunkChange] = {}
         self._attempts: dict[str, AttemptStatus] = {}
         self._begun: dict[str, Attempt] = {}
-        self._events: list[Event] = []
+        self._told: list[Happening | Frames] = []
+        """What the observers are told of the batch, in order. The journal is told the same but for the frames."""
+        self._has_frames = False
         self._job: JobChange | None = None
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -58,6 +75,7 @@ class Ledger:
     def begin(self, attempt: Attempt) -> None:
         """An attempt runs. Its row is written if it still does when the batch is."""
         self._begun[attempt.id] = attempt
+        self._told.append(AttemptChange(attempt.index, attempt.number, AttemptState.RUNNING))
         self._stir()
 
     def succeed(self, attempt: Attempt, status: AttemptStatus) -> int:
@@ -77,21 +95,19 @@ class Ledger:
             self._stir()
 
     def change_job(self, change: JobChange) -> None:
-        """The job's own row. Of several changes in one batch the last counts, with what it leaves open filled in."""
-        before = self._job
-        if before is not None:
-            change = JobChange(
-                state=change.state or before.state,
-                error=change.error if change.state else before.error,
-                metrics=change.metrics or before.metrics,
-                output=change.output or before.output,
-            )
+        """The job's own row."""
         self._job = change
         self._stir()
 
-    def tell(self, event: Event) -> None:
-        """Tell the observers once all that was recorded before is committed."""
-        self._events.append(event)
+    def tell(self, event: JobEvent) -> None:
+        """Journal an event, and tell the observers once it is committed."""
+        self._told.append(event)
+        self._stir()
+
+    def show(self, frames: Frames) -> None:
+        """Tell the observers once all that was recorded before is committed. The journal has nothing about frames."""
+        self._told.append(frames)
+        self._has_frames = True
         self._stir()
 
     def make_way(self) -> None:
@@ -117,8 +133,8 @@ class Ledger:
                 await self._wake.wait()
                 self._wake.clear()
                 self._is_quiet = True
-                batch, events, accepted = self._take()
-                if batch.chunks or batch.attempts or batch.job is not None:
+                batch, told, accepted = self._take()
+                if batch.job is not None:
                     self._writing = True
                     await self._write(batch)
                     self._writing = False
@@ -126,8 +142,8 @@ class Ledger:
                     return
                 self.committed = accepted
                 self._observers.advance(accepted)
-                for event in events:
-                    self._observers.tell(event)
+                if self._observers.listening:
+                    self._tell(told, batch.attempts)
                 if self._is_quiet:
                     self._settled.set()
         except Exception as error:
@@ -155,22 +171,36 @@ class Ledger:
         self._begun.pop(attempt.id, None)
         self._attempts[attempt.id] = status
         self._chunks[attempt.index] = ChunkChange(attempt.index, chunk, attempt.number, position)
+        self._told.append(
+            AttemptChange(attempt.index, attempt.number, status.state, position, chunk is ChunkState.FAILED)
+        )
         self._stir()
 
-    def _take(self) -> tuple[Batch, list[Event], int]:
+    def _take(self) -> tuple[Batch, Sequence[Happening | Frames], int]:
         chunks, self._chunks = self._chunks, {}
         attempts, self._attempts = self._attempts, {}
-        events, self._events = self._events, []
+        told, self._told = self._told, []
+        has_frames, self._has_frames = self._has_frames, False
         job, self._job = self._job, None
         for attempt in self._begun.values():
             chunks[attempt.index] = ChunkChange(attempt.index, ChunkState.RUNNING, attempt.number)
             attempts[attempt.id] = attempt.status(AttemptState.RUNNING)
         self._begun = {}
-        return (
-            Batch(chunks=list(chunks.values()), attempts=list(attempts.values()), job=job),
-            events,
-            self.accepted,
-        )
+        happened = [one for one in told if not isinstance(one, Frames)] if has_frames else cast("list[Happening]", told)
+        if attempts or happened:
+            change = job or JobChange()
+            job = JobChange(state=change.state, error=change.error, output=change.output, metrics=self._metrics())
+        batch = Batch(chunks=list(chunks.values()), attempts=list(attempts.values()), job=job, happened=happened)
+        return batch, told, self.accepted
+
+    def _tell(self, told: Sequence[Happening | Frames], attempts: Sequence[AttemptStatus]) -> None:
+        rows = rows_by_key(attempts)
+        for one in told:
+            if isinstance(one, Frames):
+                self._observers.tell(one)
+                continue
+            for event in self._retelling.events(one, rows):
+                self._observers.tell(event)
 
     async def _write(self, batch: Batch) -> None:
         began = time.monotonic()

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from heliostat.model.events import ChunkProgressed, Event, Progressed
+from heliostat.model.events import ChunkProgressed, Event, ObserverFailed, Progressed
 
 OBSERVER_PATIENCE = 10.0
 """Seconds that one call may take once the job is over, before its observer is given up on."""
@@ -223,9 +223,11 @@ class Observers:
             if calls.advance(completed):
                 observer.wake()
 
-    def tell(self, event: Event, *, but: str | None = None) -> None:
+    def tell(self, event: Event) -> None:
+        """Nobody is told of its own failure."""
+        failed = event.observer if isinstance(event, ObserverFailed) else None
         for calls, observer in self._listeners:
-            if observer.name != but:
+            if observer.name != failed:
                 calls.put(event)
                 observer.wake()
 

@@ -26,12 +26,19 @@ class FrameMeter:
         self._percent = 0.0
         self._samples: deque[tuple[float, float]] = deque([(now, float(completed_frames))])
 
+    def frames_done(self, running_frames: float) -> float:
+        """Of succeeded chunks and of those running; `running_frames` are the frames of unfinished attempts."""
+        return min(self.completed_frames + running_frames, float(self.total_frames))
+
     def snapshot(self, running_frames: float, now: float) -> Snapshot:
-        """The state at `now` (seconds of a monotonic clock); `running_frames` are those of unfinished attempts.
+        """The state at `now`, in seconds of a monotonic clock."""
+        return self.reached(self.frames_done(running_frames), now)
+
+    def reached(self, done: float, now: float) -> Snapshot:
+        """The state at `now`, when so many frames are done.
 
         The percentage never falls, although a failed attempt's frames are lost.
         """
-        done = min(self.completed_frames + running_frames, float(self.total_frames))
         exact = 100.0 * done / self.total_frames if self.total_frames else 100.0
         self._percent = max(self._percent, exact)
         samples = self._samples

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from heliostat.contracts.artifacts import output_key
-from heliostat.contracts.repository import Batch, ChunkChange
+from heliostat.contracts.repository import AttemptChange, Batch, ChunkChange
 from heliostat.model.cause import Cause
 from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, JobState
 
@@ -47,6 +47,7 @@ async def recover(repository: JobRepository, lease: Lease, status: JobStatus, ar
             Batch(
                 chunks=[ChunkChange(chunk.index, ChunkState.PENDING, chunk.attempts) for chunk in running],
                 attempts=[_closed(attempt) for attempt in dead],
+                happened=[AttemptChange(attempt.index, attempt.number, AttemptState.CANCELLED) for attempt in dead],
             ),
         )
     succeeded = await repository.chunks(status.id, state=ChunkState.SUCCEEDED)

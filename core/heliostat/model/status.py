@@ -66,7 +66,8 @@ class JobSettings(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
 
 
 class JobMetrics(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """What the job has cost so far, over all its runs. Counts are attempts unless said otherwise."""
+    """What the job has cost so far, over all its runs. Counts are attempts unless said otherwise. While a job runs they
+    are of the same moment as its chunk rows."""
 
     attempts: int = 0
     retries: int = 0
@@ -95,6 +96,8 @@ class JobStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     error: str | None = None
     created_at: datetime
     updated_at: datetime
+    revision: int = 0
+    """The newest entry of the job's journal; 0 before the first."""
     metrics: JobMetrics = field(default_factory=JobMetrics)
     settings: JobSettings = field(default_factory=JobSettings)
     worker: WorkerChoice | None = None
@@ -144,6 +147,10 @@ class AttemptStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     cause: Cause | None = None
     message: str | None = None
     """One sentence on what went wrong."""
+    retry_in: float | None = None
+    """Seconds from its failure until the chunk is tried again; None where it is not, or where nothing failed."""
+    stderr_tail: str = ""
+    """The last that it wrote on stderr, where it failed without a result. With one, see there."""
     result: ChunkResult | None = None
 
 

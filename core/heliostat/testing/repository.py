@@ -23,9 +23,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from heliostat.contracts.repository import Batch, ChunkChange, JobChange, JobRepository, Lease
+from heliostat.contracts.repository import (
+    AttemptChange,
+    Batch,
+    ChunkChange,
+    Happening,
+    JobChange,
+    JobEvent,
+    JobRepository,
+    Lease,
+)
 from heliostat.errors import JobExists, JobNotFound, LeaseHeld, LeaseLost, RepositoryError
 from heliostat.model.cause import Cause
+from heliostat.model.events import ConcurrencyChanged, JobEnded, JobStarted, MergeStarted, ObserverFailed
 from heliostat.model.result import ChunkResult, Output, Usage
 from heliostat.model.spec import Chunk, JobSpec, Merge, Metadata
 from heliostat.model.status import (
@@ -87,6 +97,20 @@ def attempt_of(
     return msgspec.structs.replace(status, **changes)
 
 
+def began(index: int, number: int = 1) -> AttemptChange:
+    return AttemptChange(index, number, AttemptState.RUNNING)
+
+
+def made(index: int, position: int, number: int = 1) -> AttemptChange:
+    """The attempt succeeded."""
+    return AttemptChange(index, number, AttemptState.SUCCEEDED, position)
+
+
+def event_of(number: int) -> JobEvent:
+    """One event of many, each of which is another."""
+    return JobEvent(ConcurrencyChanged(job_id="job", time=1765432109.87, concurrency=number))
+
+
 async def everything(repository: JobRepository, job_id: str = "job") -> tuple[Any, ...]:
     """All that is to be known of a job."""
     return (
@@ -94,6 +118,7 @@ async def everything(repository: JobRepository, job_id: str = "job") -> tuple[An
         list(await repository.chunks(job_id)),
         await repository.count(job_id),
         list(await repository.attempts(job_id)),
+        list(await repository.journal(job_id)),
     )
 
 
@@ -169,6 +194,7 @@ class JobRepositoryContract(Contract):
         ]
         assert [type(row.id) for row in rows] == [type(id) for id in ids], "1 and '1' are two ids"
         assert not await there.attempts("job")
+        assert not await there.journal("job")
 
     @_opened_twice
     async def test_a_job_of_no_chunks_is_complete(self, here: JobRepository, there: JobRepository) -> None:
@@ -191,9 +217,9 @@ class JobRepositoryContract(Contract):
     async def test_what_is_counted_is_not_taken_from_the_caller(
         self, here: JobRepository, there: JobRepository
     ) -> None:
-        await here.create(job_of(completed_chunks=2, coordinator="somebody"))
+        await here.create(job_of(completed_chunks=2, revision=3, coordinator="somebody"))
         job = await there.get("job")
-        assert (job.completed_chunks, job.coordinator) == (0, None)
+        assert (job.completed_chunks, job.revision, job.coordinator) == (0, 0, None)
 
     @_opened_twice
     async def test_an_unknown_job_is_not_found(self, here: JobRepository, there: JobRepository) -> None:
@@ -204,6 +230,8 @@ class JobRepositoryContract(Contract):
             lambda: there.chunks("job"),
             lambda: there.count("job"),
             lambda: there.attempts("job"),
+            lambda: there.attempts("job", keys=[(0, 1)]),
+            lambda: there.journal("job"),
             lambda: there.acquire("job", "me", LONG),
             lambda: there.commit(lease, Batch()),
             lambda: there.withdraw(lease, [0]),
@@ -286,9 +314,11 @@ class JobRepositoryContract(Contract):
         half = [*range(0, size, 2)]
         attempts = [attempt_of(index, state=AttemptState.SUCCEEDED) for index in half]
         changes = [succeeded(index, place) for place, index in enumerate(half, 1)]
-        await here.commit(lease, Batch(chunks=changes, attempts=attempts))
+        happened = [one for place, index in enumerate(half, 1) for one in (began(index), made(index, place))]
+        await here.commit(lease, Batch(chunks=changes, attempts=attempts, happened=happened))
         assert (await there.get("job")).completed_chunks == len(half)
         assert list(await there.attempts("job")) == attempts
+        assert [list(entry.happened) for entry in await there.journal("job")] == [happened]
         found = await there.chunks("job", state=ChunkState.SUCCEEDED)
         assert [(row.index, row.position) for row in found] == [(index, n) for n, index in enumerate(half, 1)]
 
@@ -316,7 +346,9 @@ class JobRepositoryContract(Contract):
         """What breaks that is refused, and nothing of its batch is written."""
         await here.create(job_of(5))
         lease = await here.acquire("job", "me", LONG)
-        await here.commit(lease, Batch(chunks=[succeeded(0, 1), succeeded(1, 2)], attempts=[attempt_of(2)]))
+        await here.commit(
+            lease, Batch(chunks=[succeeded(0, 1), succeeded(1, 2)], attempts=[attempt_of(2)], happened=[began(2)])
+        )
         before = await everything(there)
         for wrong in (
             [succeeded(0, 3)],  # it has succeeded already, and would be counted a second time
@@ -334,6 +366,7 @@ class JobRepositoryContract(Contract):
                 chunks=[ChunkChange(4, ChunkState.RUNNING, 9), *wrong],
                 attempts=[attempt_of(4, message="wrong"), attempt_of(2, message="wrong")],
                 job=JobChange(state=JobState.FAILED, error="wrong"),
+                happened=[began(4, 9), event_of(1)],
             )
             with pytest.raises(RepositoryError):
                 await here.commit(lease, batch)
@@ -350,6 +383,7 @@ class JobRepositoryContract(Contract):
             chunks=[succeeded(2, 1), succeeded(0, 2), ChunkChange(1, ChunkState.RUNNING, 1)],
             attempts=[attempt_of(0, state=AttemptState.SUCCEEDED), attempt_of(1)],
             job=JobChange(state=JobState.RUNNING),
+            happened=[event_of(1), began(0), began(2), made(2, 1), made(0, 2), began(1)],
         )
         await here.commit(lease, batch)
         before = await everything(there)
@@ -357,6 +391,9 @@ class JobRepositoryContract(Contract):
         after = await everything(there)
         assert msgspec.structs.replace(after[0], updated_at=before[0].updated_at) == before[0]
         assert after[1:] == before[1:]
+        await here.commit(lease, Batch(happened=[event_of(1)]))
+        await here.commit(lease, Batch(happened=[event_of(2)]))
+        assert (await there.get("job")).revision == 3
 
     @_opened_twice
     async def test_what_a_job_change_leaves_open_stays(self, here: JobRepository, there: JobRepository) -> None:
@@ -436,6 +473,127 @@ class JobRepositoryContract(Contract):
         assert list(await there.attempts("job", state=AttemptState.CANCELLED)) == []
         assert list(await there.attempts("job", index=0)) == []
 
+    @_opened_twice
+    async def test_attempts_are_found_by_their_keys(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(40))
+        lease = await here.acquire("job", "me", LONG)
+        rows = [attempt_of(index, number) for index in range(40) for number in (1, 2, 10)]
+        await here.commit(lease, Batch(attempts=rows))
+        keys = [(30, 10), (4, 2), (4, 1), (11, 10), (7, 3), (99, 1)]  # the last two are of no attempt
+        found = await there.attempts("job", keys=keys)
+        assert [(row.index, row.number) for row in found] == [(4, 1), (4, 2), (11, 10), (30, 10)]
+        assert found[0] == attempt_of(4, 1)
+        assert not await there.attempts("job", keys=[])
+        assert list(await there.attempts("job", keys={(row.index, row.number) for row in rows})) == rows
+
+    # --- the journal -------------------------------------------------------------------------------------------------
+
+    @_opened_twice
+    async def test_what_happened_is_journaled_in_its_order(self, here: JobRepository, there: JobRepository) -> None:
+        """Apart from the rows, which only say what has become of each chunk and attempt."""
+        await here.create(job_of(4))
+        lease = await here.acquire("job", "me", LONG)
+        failed = AttemptChange(2, 1, AttemptState.FAILED)
+        batches: list[Sequence[Happening]] = [
+            [event_of(1), began(2), began(0)],
+            [began(3), failed, made(3, 1), event_of(2), began(2, 2), made(0, 2)],
+            [AttemptChange(2, 2, AttemptState.FAILED, given_up=True), AttemptChange(1, 1, AttemptState.CANCELLED)],
+        ]
+        changes = {1: [succeeded(0, 2), succeeded(3, 1)]}
+        for number, happened in enumerate(batches):
+            before = await there.get("job")
+            await here.commit(lease, Batch(chunks=changes.get(number, ()), happened=happened))
+            after = await there.get("job")
+            assert (before.revision, after.revision) == (number, number + 1)
+            assert (await there.list())[0].revision == number + 1
+            assert after.updated_at >= before.updated_at
+        entries = await there.journal("job")
+        assert [entry.revision for entry in entries] == [1, 2, 3]
+        assert [list(entry.happened) for entry in entries] == batches
+        assert [entry.time for entry in entries] == sorted(entry.time for entry in entries)
+        assert abs(entries[0].time - time.time()) < LONG
+        assert list(await here.journal("job")) == list(entries), "it reads the same everywhere"
+
+    @_opened_twice
+    async def test_there_is_no_entry_where_nothing_happened(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(2))
+        lease = await here.acquire("job", "me", LONG)
+        await here.commit(lease, Batch(happened=[began(0)]))
+        await here.commit(lease, Batch())
+        await here.commit(lease, Batch(attempts=[attempt_of(0, frames_done=0.5)]))
+        await here.commit(lease, Batch(chunks=[ChunkChange(1, ChunkState.PENDING, 0)]))
+        await here.commit(lease, Batch(job=JobChange(state=JobState.PAUSED)))
+        await here.configure(lease, job_of())
+        await here.wish("job", Wish.PAUSE)
+        assert [list(entry.happened) for entry in await there.journal("job")] == [[began(0)]]
+        assert (await there.get("job")).revision == 1
+
+    @_opened_twice
+    async def test_events_are_journaled_as_they_were(self, here: JobRepository, there: JobRepository) -> None:
+        text = 'no "such\tfile" – ä😀\0\x1b[31m\\u0000\u2028'
+        common: dict[str, Any] = {"job_id": "jøb", "time": 1765432109.876543}
+        counts: dict[str, Any] = {"completed_chunks": 1, "total_chunks": 3}
+        happened = [
+            JobEvent(event)
+            for event in (
+                JobStarted(
+                    **common,
+                    **counts,
+                    name=text,
+                    completed_frames=2,
+                    total_frames=6,
+                    concurrency=1_000_000,
+                    worker=text,
+                ),
+                ConcurrencyChanged(**common, concurrency=1),
+                MergeStarted(**common, how=text),
+                ObserverFailed(**common, observer=text, message=text),
+                JobEnded(**common, **counts, state=JobState.FAILED, duration=0.1, error=text, output=None),
+                JobEnded(**common, **counts, state=JobState.COMPLETED, duration=1e-7, error=None, output=text),
+            )
+        ]
+        await here.create(job_of())
+        lease = await here.acquire("job", "me", LONG)
+        await here.commit(lease, Batch(happened=happened))
+        (entry,) = await there.journal("job")
+        assert list(entry.happened) == happened
+
+    @_opened_twice
+    async def test_a_journal_comes_in_pages(self, here: JobRepository, there: JobRepository) -> None:
+        size = 450
+        await here.create(job_of())
+        lease = await here.acquire("job", "me", LONG)
+        for number in range(1, size + 1):
+            await here.commit(lease, Batch(happened=[event_of(number)]))
+        assert [list(entry.happened) for entry in await there.journal("job")] == [
+            [event_of(number)] for number in range(1, size + 1)
+        ]
+
+        async def revisions(**page: Any) -> list[int]:
+            return [entry.revision for entry in await there.journal("job", **page)]
+
+        assert await revisions() == [*range(1, size + 1)]
+        assert await revisions(limit=3) == [1, 2, 3]
+        assert await revisions(after=2, limit=3) == [3, 4, 5]
+        assert await revisions(after=9, limit=300) == [*range(10, 310)]
+        assert await revisions(after=size - 2) == [size - 1, size]
+        assert await revisions(after=size - 1, limit=5) == [size]
+        assert await revisions(after=size) == []
+        assert await revisions(after=size + 5, limit=1) == []
+        assert await revisions(limit=0) == []
+
+    @_opened_twice
+    async def test_a_withdrawal_leaves_the_journal_as_it_is(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(3))
+        lease = await here.acquire("job", "me", LONG)
+        happened = [began(0), began(1), made(0, 1), made(1, 2)]
+        await here.commit(lease, Batch(chunks=[succeeded(0, 1), succeeded(1, 2)], happened=happened))
+        await here.withdraw(lease, [0])
+        assert [list(entry.happened) for entry in await there.journal("job")] == [happened]
+        await here.commit(lease, Batch(chunks=[succeeded(0, 2, attempts=2)], happened=[began(0, 2), made(0, 2, 2)]))
+        entries = await there.journal("job")
+        assert [list(entry.happened) for entry in entries] == [happened, [began(0, 2), made(0, 2, 2)]]
+
     # --- leases ------------------------------------------------------------------------------------------------------
 
     @_opened_twice
@@ -482,7 +640,12 @@ class JobRepositoryContract(Contract):
         theirs = await there.acquire("job", "you", LONG, dead="me")
         await here.wish("job", Wish.PAUSE)
         before = await everything(there)
-        batch = Batch(chunks=[succeeded(1, 2)], attempts=[attempt_of(1)], job=JobChange(state=JobState.FAILED))
+        batch = Batch(
+            chunks=[succeeded(1, 2)],
+            attempts=[attempt_of(1)],
+            job=JobChange(state=JobState.FAILED),
+            happened=[began(1), made(1, 2)],
+        )
         for call in (
             lambda: here.commit(mine, batch),
             lambda: here.commit(mine, Batch()),
@@ -495,6 +658,7 @@ class JobRepositoryContract(Contract):
         await here.release(mine)
         assert await everything(there) == before
         await there.commit(theirs, batch)
+        assert (await here.get("job")).revision == 1
 
     @_opened_twice
     async def test_a_lease_runs_out(self, here: JobRepository, there: JobRepository) -> None:
@@ -624,7 +788,9 @@ class JobRepositoryContract(Contract):
         untouched = await everything(there, "other")
         await here.create(job_of(3))
         lease = await here.acquire("job", "me", LONG)
-        await here.commit(lease, Batch(chunks=[succeeded(0, 1)], attempts=[attempt_of(0)]))
+        await here.commit(
+            lease, Batch(chunks=[succeeded(0, 1)], attempts=[attempt_of(0)], happened=[began(0), made(0, 1)])
+        )
         with pytest.raises(LeaseHeld) as held:
             await there.delete("job")
         assert held.value.owner == "me"
@@ -640,6 +806,7 @@ class JobRepositoryContract(Contract):
         assert await there.get("job") == again, "another job of that id is not the one before"
         assert [row.id for row in await there.chunks("job")] == ["x", "y"]
         assert not await there.attempts("job")
+        assert not await there.journal("job")
         assert await everything(there, "other") == untouched
 
     @_opened_twice
@@ -656,8 +823,14 @@ class JobRepositoryContract(Contract):
             await repository.create(job_of(40, job_id))
             lease = await repository.acquire(job_id, f"owner of {job_id}", LONG)
             for number in range(1, 41):
+                index = 40 - number
                 await repository.commit(
-                    lease, Batch(chunks=[succeeded(40 - number, number)], attempts=[attempt_of(40 - number)])
+                    lease,
+                    Batch(
+                        chunks=[succeeded(index, number)],
+                        attempts=[attempt_of(index)],
+                        happened=[began(index), made(index, number)],
+                    ),
                 )
                 assert (await repository.get(job_id)).completed_chunks == number
 
@@ -665,6 +838,10 @@ class JobRepositoryContract(Contract):
         for job_id in "abc":
             assert (await there.get(job_id)).completed_chunks == 40
             assert len(await here.attempts(job_id)) == 40
+            entries = await here.journal(job_id)
+            assert [list(entry.happened) for entry in entries] == [
+                [began(40 - number), made(40 - number, number)] for number in range(1, 41)
+            ]
 
     @asynchronous
     async def test_closing_loses_nothing(self, under_test: Open) -> None:
@@ -672,7 +849,7 @@ class JobRepositoryContract(Contract):
             async with under_test() as first:
                 await first.create(job_of())
                 lease = await first.acquire("job", "me", LONG)
-                await first.commit(lease, Batch(chunks=[succeeded(0, 1)]))
+                await first.commit(lease, Batch(chunks=[succeeded(0, 1)], happened=[made(0, 1)]))
                 before = await everything(first)
             async with under_test() as second:
                 assert await everything(second) == before

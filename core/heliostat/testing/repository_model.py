@@ -7,8 +7,18 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from heliostat.contracts.repository import Batch, ChunkChange, JobChange, JobRepository, Lease
+from heliostat.contracts.repository import (
+    AttemptChange,
+    Batch,
+    ChunkChange,
+    Happening,
+    JobChange,
+    JobEvent,
+    JobRepository,
+    Lease,
+)
 from heliostat.errors import LeaseHeld, LeaseLost, RepositoryError
+from heliostat.model.events import ConcurrencyChanged
 from heliostat.model.spec import Chunk, JobSpec, Metadata
 from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, JobState, JobStatus, Wish
 
@@ -29,8 +39,8 @@ def operations() -> SearchStrategy[Sequence[Step]]:
     index = st.integers(0, CHUNKS - 1)
     changes = st.dictionaries(index, st.sampled_from(ChunkState), max_size=CHUNKS)
     steps: tuple[SearchStrategy[Step], ...] = (
-        st.tuples(st.just("commit"), changes, st.sampled_from([None, *JobState])),
-        st.tuples(st.just("commit"), st.dictionaries(index, st.just(ChunkState.SUCCEEDED)), st.none()),
+        st.tuples(st.just("commit"), changes, st.sampled_from([None, *JobState]), st.booleans()),
+        st.tuples(st.just("commit"), st.dictionaries(index, st.just(ChunkState.SUCCEEDED)), st.none(), st.booleans()),
         st.tuples(st.just("commit_wrongly"), index, st.integers(1, 2)),
         st.tuples(st.just("commit_late"), index),
         st.tuples(st.just("withdraw"), st.sets(index)),
@@ -52,6 +62,7 @@ class Model:
         self.order: list[int] = []
         """The chunks that have succeeded, in the order in which they did."""
         self.attempts: dict[tuple[int, int], AttemptState] = {}
+        self.journal: list[tuple[Happening, ...]] = []
         self.numbers = [0] * CHUNKS
         self.wished: Wish | None = None
         self.owner: str | None = None
@@ -84,9 +95,10 @@ class Model:
 
     async def compare(self, repository: JobRepository) -> None:
         job = await repository.get(self.job_id)
-        assert (job.state, job.completed_chunks, job.wish, job.coordinator) == (
+        assert (job.state, job.completed_chunks, job.revision, job.wish, job.coordinator) == (
             self.state,
             len(self.order),
+            len(self.journal),
             self.wished,
             self.owner,
         )
@@ -100,13 +112,19 @@ class Model:
             assert [(row.index, row.number) for row in found] == sorted(
                 key for key, value in self.attempts.items() if value is state
             )
+        entries = await repository.journal(self.job_id)
+        assert [(entry.revision, entry.happened) for entry in entries] == [*enumerate(self.journal, 1)]
 
     @property
     def lease(self) -> Lease:
         return Lease(job_id=self.job_id, owner=self.owner or "nobody", ttl=_TTL)
 
-    async def commit(self, repository: JobRepository, wanted: dict[int, ChunkState], state: JobState | None) -> None:
+    async def commit(
+        self, repository: JobRepository, wanted: dict[int, ChunkState], state: JobState | None, again: bool
+    ) -> None:
+        """`again`: twice, as a coordinator does that did not hear the answer."""
         changes, attempts, order = [], [], list(self.order)
+        happened: list[Happening] = []
         for index, chunk in wanted.items():
             if index in self.order:
                 continue
@@ -116,6 +134,7 @@ class Model:
             position = len(order) if chunk is ChunkState.SUCCEEDED else None
             changes.append(ChunkChange(index, chunk, number, position))
             if chunk is not ChunkState.PENDING:
+                happened.append(AttemptChange(index, number, AttemptState(chunk.value), position))
                 attempts.append(
                     AttemptStatus(
                         index=index,
@@ -125,11 +144,17 @@ class Model:
                         started_at=1.0,
                     )
                 )
-        batch = Batch(chunks=changes, attempts=attempts, job=JobChange(state=state))
+        if state is not None:
+            moment = float(len(self.journal))
+            happened.append(JobEvent(ConcurrencyChanged(job_id=self.job_id, time=moment, concurrency=1)))
+        batch = Batch(chunks=changes, attempts=attempts, job=JobChange(state=state), happened=happened)
         if self.owner is None:
             await _refused(LeaseLost, repository.commit(self.lease, batch))
             return
-        await repository.commit(self.lease, batch)
+        for _ in range(1 + again):
+            await repository.commit(self.lease, batch)
+        if happened:
+            self.journal.append(tuple(happened))
         for change in changes:
             self.chunks[change.index], self.numbers[change.index] = change.state, change.attempts
         self.attempts.update({(attempt.index, attempt.number): attempt.state for attempt in attempts})
@@ -142,7 +167,8 @@ class Model:
             index, ChunkState.SUCCEEDED, 9, len(self.order) + (1 if index in self.order else 1 + skipped)
         )
         others = [ChunkChange(other, ChunkState.FAILED, 9) for other in range(CHUNKS) if other != index]
-        batch = Batch(chunks=[*others, wrong], job=JobChange(state=JobState.FAILED))
+        happened = [AttemptChange(index, 9, AttemptState.SUCCEEDED, wrong.position)]
+        batch = Batch(chunks=[*others, wrong], job=JobChange(state=JobState.FAILED), happened=happened)
         await _refused(RepositoryError, repository.commit(self.lease, batch))
 
     async def commit_late(self, repository: JobRepository, index: int) -> None:

@@ -17,7 +17,10 @@ import msgspec
 from heliostat.contracts.artifacts import output_key
 from heliostat.executor.executor import JobExecutor
 from heliostat.executor.options import JobExecutionOptions
+from heliostat.journal import JournalReader
 from heliostat.manager import JobManager
+from heliostat.model.codec import from_json, to_json
+from heliostat.model.events import ChunkProgressed, Event, Progressed
 from heliostat.model.spec import Chunk, JobSpec, Metadata
 from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, JobState, JobStatus, percent
 from heliostat.plugins import open_artifact_store, open_repository
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from heliostat.contracts.artifacts import ArtifactStore
     from heliostat.contracts.repository import JobRepository
     from heliostat.contracts.worker import WorkerAdapter
-    from heliostat.model.events import Event
     from heliostat.model.result import Output
 
 E = TypeVar("E")
@@ -65,7 +67,8 @@ def film(*chunks: Sequence[str], outputs: Sequence[str] | None = None, **changes
 class Trial:
     """A manager with a database of its own, an executor with the adapter, and one observer of each kind.
 
-    An async context manager; on leaving, what is general in P1 to P6 is asserted of the job, whatever became of it.
+    An async context manager; on leaving, what is general in P1 to P6 is asserted of the job, whatever became of it, and
+    of all jobs that their journals tell what was told.
     """
 
     def __init__(
@@ -209,9 +212,12 @@ class Trial:
     # --- asserting ---------------------------------------------------------------------------------------------------
 
     async def check(self) -> None:
-        """P1, P2 and P4 as they hold for any job at any moment that it does not run."""
+        """P1, P2, P4 and the journal, as they hold for any job at any moment that it does not run."""
         assert not self._faults, "; ".join(self._faults)
-        status = next((status for status in await self.repository.list() if status.id == "job"), None)
+        jobs = await self.repository.list()
+        for job in jobs:
+            await self._check_journal(job)
+        status = next((job for job in jobs if job.id == "job"), None)
         if status is None:
             return
         assert status.state is not JobState.RUNNING
@@ -225,6 +231,20 @@ class Trial:
         if self.observes and not self.lost:
             expected = calls(self.told_elsewhere + 1, len(rows), status.total_chunks)
             assert self.calls == expected, "P1: every committed chunk is told once, over all runs of the job"
+
+    async def _check_journal(self, job: JobStatus) -> None:
+        """Anybody can read the events that were told, but for those about frames: equal, in their order."""
+        journal = JournalReader(self.repository, job)
+        read = [event async for _, event in journal.read(job.revision)]
+        told: list[Event] = [
+            from_json(to_json(event), Event)  # type: ignore[arg-type]
+            for event in self.events
+            if event.job_id == job.id and not isinstance(event, ChunkProgressed | Progressed)
+        ]
+        if self.told_elsewhere:
+            assert len(read) > len(told), "another process has told of a run before"
+            read = read[len(read) - len(told) :]
+        assert read == told, "the journal tells what the sinks were told"
 
 
 def calls(first: int, last: int, total: int) -> list[tuple[int, int]]:

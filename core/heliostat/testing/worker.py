@@ -481,6 +481,7 @@ class WorkerAdapterContract(Contract):
             assert "HELIOSTAT_TEST_SECRET" not in first
             await trial.manager.delete("job")
             trial.calls.clear()
+            trial.events.clear()
             await trial.run(film(("tell",)))
             second = await self._told_env(trial)
             assert not {"LENS", "FIELD", "HELIOSTAT_TEST_SECRET"} & set(second)
@@ -569,7 +570,7 @@ class WorkerAdapterContract(Contract):
             ids = [
                 await trial.manager.submit(
                     film(*[(f"write={name}", "exit=0")] * 5, id=name, outputs=[f"{name}{n}.bin" for n in range(5)]),
-                    trial.options(on_progress=None, on_event=None),
+                    trial.options(on_progress=None),
                 )
                 for name in ("one", "two")
             ]

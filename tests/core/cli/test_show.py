@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from heliostat import ChunkRequest, JobExecutionOptions, JobExecutor, JobManager, JobSpec, open_repository
+from heliostat.errors import CommandFailed
+from heliostat.testing import ScriptedWorker
 
 Heliostat = Callable[..., Any]
 JobFile = Callable[..., Path]
@@ -47,6 +52,24 @@ def test_tells_failures_by_cause_and_the_end_of_stderr(heliostat: Heliostat, job
     assert as_json["failedChunks"][0]["lastWords"] == ["boom"]
     assert as_json["chunks"] == {"pending": 0, "running": 0, "succeeded": 0, "failed": 2}
     assert as_json["metrics"]["failures"] == {"command_failed": 4}
+
+
+def test_tells_the_last_words_of_a_worker_that_raised(
+    heliostat: Heliostat, make_spec: Callable[..., JobSpec], tmp_path: Path
+) -> None:
+    def outcome(request: ChunkRequest) -> CommandFailed:
+        return CommandFailed("the renderer crashed", stderr_tail="first\nno licence\n")
+
+    async def fail() -> None:
+        manager = JobManager(open_repository(f"sqlite:///{tmp_path}/jobs.db"), JobExecutor(ScriptedWorker(outcome)))
+        async with manager:
+            await manager.wait(
+                await manager.submit(make_spec(1, id="j1"), JobExecutionOptions(job_dir=tmp_path, retries=0))
+            )
+
+    asyncio.run(fail())
+    assert "| no licence" in heliostat("show", "j1").out
+    assert heliostat("show", "j1", "--json").json["failedChunks"][0]["lastWords"] == ["first", "no licence"]
 
 
 def test_an_id_may_be_abbreviated_as_long_as_it_is_clear(heliostat: Heliostat, job_file: JobFile) -> None:

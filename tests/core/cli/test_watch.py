@@ -49,6 +49,57 @@ def test_shows_what_the_job_s_own_process_shows(
     assert percents[-1] == 100
 
 
+def test_who_comes_late_is_told_the_whole_run_as_its_own_process_was(
+    program: Callable[..., Any], job_file: JobFile, tmp_path: Path, until: Until
+) -> None:
+    """The same events, equal to the last field and in the same order, with those of chunks that ended before."""
+    script = (
+        "if [ $2 = 1 ] && [ ! -e tried ]; then touch tried; echo boom >&2; exit 3; fi;"
+        ' if [ $2 = 5 ]; then touch last; while [ ! -e go ]; do sleep 0.05; done; fi; echo done > "$1"'
+    )
+    render, watch = tmp_path / "render.jsonl", tmp_path / "watch.jsonl"
+    sink = ("--progress", "none", "--sink", "json", "--sink-set")
+    job = job_file(script, chunks=6)
+    running = program("render", job, "--id", "j1", "-n", "2", "--retry-delay", "0", *sink, f"json.path={render}")
+    until(lambda: (tmp_path / "last").exists())
+    watching = program("watch", "j1", *sink, f"json.path={watch}")
+    until(lambda: watch.exists() and '"chunk_started"' in watch.read_text())
+    (tmp_path / "go").touch()
+    assert watching.end().status == 0
+    assert running.end().status == 0
+
+    def told(path: Path) -> list[Any]:
+        events = [json.loads(line) for line in path.read_text().splitlines()]
+        return [event for event in events if not event["type"].endswith("progressed")]
+
+    assert told(watch) == told(render)
+    assert {event["type"] for event in told(watch)} == {
+        "job_started", "chunk_started", "attempt_failed", "chunk_succeeded", "job_ended",
+    }  # fmt: skip
+
+
+def test_runs_before_the_newest_are_not_told_again(
+    program: Callable[..., Any], heliostat: Heliostat, job_file: JobFile, tmp_path: Path, until: Until
+) -> None:
+    script = (
+        "if [ ! -e once ]; then touch once; exit 3; fi;"
+        ' touch began; while [ ! -e go ]; do sleep 0.05; done; echo done > "$1"'
+    )
+    assert heliostat("render", job_file(script, chunks=1), "--id", "j1", "--retries", "0").status == 1
+    running = program("resume", "j1")
+    until(lambda: (tmp_path / "began").exists())
+    watch = tmp_path / "watch.jsonl"
+    watching = program("watch", "j1", "--progress", "none", "--sink", "json", "--sink-set", f"json.path={watch}")
+    until(lambda: watch.exists() and '"chunk_started"' in watch.read_text())
+    (tmp_path / "go").touch()
+    assert watching.end().status == 0
+    assert running.end().status == 0
+    told = [json.loads(line)["type"] for line in watch.read_text().splitlines()]
+    assert [kind for kind in told if not kind.endswith("progressed")] == [
+        "job_started", "chunk_started", "chunk_succeeded", "job_ended",
+    ]  # fmt: skip
+
+
 def test_failures_are_told_with_their_cause(
     program: Callable[..., Any], job_file: JobFile, tmp_path: Path, until: Until
 ) -> None:

@@ -14,8 +14,8 @@ from heliostat.model.status import AttemptStatus
 
 
 class Dialect(ABC):
-    """The three statements write many rows at once, given as one JSON array in the parameter `rows`, for the job whose
-    number is the parameter `job`.
+    """The first three statements write many rows at once, given as one JSON array in the parameter `rows`, for the job
+    whose number is the parameter `job`.
 
     One statement, because Python's sqlite3 gives up the interpreter lock around every step: row by row, the writing
     thread would wait for a busy event loop before each of them, 5 ms a time.
@@ -34,6 +34,8 @@ class Dialect(ABC):
     """`rows` has `ChunkChange`s. Passes over a chunk that has succeeded at another position."""
     write_attempts: TextClause
     """`rows` is what `attempt_rows` makes."""
+    select_keys: TextClause
+    """Pairs of numbers as rows `idx`, `number`, given as one JSON array in the parameter `keys`."""
 
     @abstractmethod
     def attempt_rows(self, attempts: Sequence[AttemptStatus]) -> str:

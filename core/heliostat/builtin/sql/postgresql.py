@@ -44,6 +44,11 @@ class Postgresql(Dialect):
         " ON CONFLICT (job, idx, number) DO UPDATE SET state = excluded.state, record = excluded.record"
     )
 
+    select_keys = text(
+        "SELECT CAST(value ->> 0 AS integer), CAST(value ->> 1 AS integer)"
+        " FROM json_array_elements(CAST(:keys AS json))"
+    )
+
     def __init__(self, url: str) -> None:
         try:
             self._url = make_url(url).set(drivername="postgresql+psycopg")

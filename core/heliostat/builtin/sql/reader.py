@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -19,12 +19,14 @@ from sqlalchemy import (
     select,
     tuple_,
 )
+from sqlalchemy.sql.selectable import SelectBase
 
 from heliostat.builtin.sql.database import Database
 from heliostat.builtin.sql.specs import SpecCache, unpack
-from heliostat.builtin.sql.tables import attempt, chunk, job, spec
+from heliostat.builtin.sql.tables import attempt, chunk, job, journal, spec
+from heliostat.contracts.repository import JournalEntry
 from heliostat.errors import JobNotFound
-from heliostat.model.codec import from_json
+from heliostat.model.codec import from_json, to_json
 from heliostat.model.spec import JobSpec
 from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, ChunkStatus, JobState, JobStatus, Wish
 
@@ -32,6 +34,8 @@ T = TypeVar("T")
 
 PAGE: Final = 10_000
 """Rows read in one statement."""
+JOURNAL_PAGE: Final = 200
+"""Entries of a journal read in one statement; each may tell of thousands of chunks."""
 
 # The largest position: see `tables`. The index of positions only serves a query that leaves out the others by name.
 completed = (
@@ -39,6 +43,7 @@ completed = (
     .where(chunk.c.job == job.c.number, chunk.c.position.is_not(None))
     .scalar_subquery()
 )
+revision = select(func.coalesce(func.max(journal.c.revision), 0)).where(journal.c.job == job.c.number).scalar_subquery()
 
 
 class Reader:
@@ -48,7 +53,9 @@ class Reader:
         self._database = database
         self._specs = specs
         coordinator = case((job.c.lease_until > database.dialect.now, job.c.lease_owner))
-        self._jobs = select(*job.c, completed.label("completed"), coordinator.label("coordinator"))
+        self._jobs = select(
+            *job.c, completed.label("completed"), revision.label("revision"), coordinator.label("coordinator")
+        )
 
     def get(self, job_id: str) -> JobStatus:
         with self._database.reading() as connection:
@@ -93,7 +100,13 @@ class Reader:
         total, *counts = row
         return dict(zip(ChunkState, (total - sum(counts), *counts), strict=True))
 
-    def attempts(self, job_id: str, index: int | None, state: AttemptState | None) -> Sequence[AttemptStatus]:
+    def attempts(
+        self,
+        job_id: str,
+        index: int | None,
+        state: AttemptState | None,
+        wanted: Collection[tuple[int, int]] | None,
+    ) -> Sequence[AttemptStatus]:
         key = (attempt.c.idx, attempt.c.number)
         keys = select(*key).order_by(*key).limit(PAGE)
         if index is not None:
@@ -103,14 +116,31 @@ class Reader:
         found: list[AttemptStatus] = []
         with self._database.reading() as connection:
             number = self._number(connection, job_id)
+            if wanted is not None:
+                rows = self._attempts_of(connection, number, sorted(wanted))
+                return [row for row in rows if index in (None, row.index) and state in (None, row.state)]
             while True:
                 page = keys
                 if found:
                     page = keys.where(tuple_(*key) > tuple_(found[-1].index, found[-1].number))
-                rows = self._rows(connection, attempt, number, page, lambda row: row.record, AttemptStatus)
+                rows = self._rows(connection, attempt, number, page, _record, AttemptStatus)
                 found += rows
                 if len(rows) < PAGE:
                     return found
+
+    def journal(self, job_id: str, after: int, limit: int | None) -> Sequence[JournalEntry]:
+        found: list[JournalEntry] = []
+        with self._database.reading() as connection:
+            number = self._number(connection, job_id)
+            while limit is None or len(found) < limit:
+                size = JOURNAL_PAGE if limit is None else min(JOURNAL_PAGE, limit - len(found))
+                last = found[-1].revision if found else after
+                keys = select(journal.c.revision).where(journal.c.revision > last).order_by(journal.c.revision)
+                rows = self._rows(connection, journal, number, keys.limit(size), _entry_json, JournalEntry)
+                found += rows
+                if len(rows) < size:
+                    break
+        return found
 
     def wish(self, job_id: str) -> tuple[Wish | None, str | None]:
         """What is asked of the job's coordinator, and whose the lease is or was last."""
@@ -130,6 +160,7 @@ class Reader:
             error=row.error,
             created_at=row.created_at,
             updated_at=row.updated_at,
+            revision=row.revision,
             metrics=row.metrics,
             settings=row.settings,
             worker=row.worker,
@@ -152,6 +183,16 @@ class Reader:
             raise not_found(job_id)
         return number
 
+    def _attempts_of(
+        self, connection: Connection, number: int, wanted: Sequence[tuple[int, int]]
+    ) -> Sequence[AttemptStatus]:
+        key = (attempt.c.idx, attempt.c.number)
+        found: list[AttemptStatus] = []
+        for first in range(0, len(wanted), PAGE):
+            keys = self._database.dialect.select_keys.bindparams(keys=to_json(wanted[first : first + PAGE]).decode())
+            found += self._read(connection, attempt, number, key, keys.columns(*key), _record, AttemptStatus)
+        return found
+
     def _rows(
         self,
         connection: Connection,
@@ -164,9 +205,21 @@ class Reader:
         """One page of a job's rows, in the order of their keys."""
         # The keys first: SQLite expects that a job has a handful of rows, and would go through all of them rather than
         # use an index that does not hold the whole row.
-        mine = table.c.job == number
-        order = keys.selected_columns
-        rows = select(table).where(mine, tuple_(*order).in_(keys.where(mine))).order_by(*order).subquery()
+        chosen = keys.where(table.c.job == number)
+        return self._read(connection, table, number, tuple(keys.selected_columns), chosen, as_json, kind)
+
+    def _read(
+        self,
+        connection: Connection,
+        table: Table,
+        number: int,
+        key: Sequence[ColumnElement[Any]],
+        keys: SelectBase,
+        as_json: Callable[[Any], ColumnElement[str]],
+        kind: type[T],
+    ) -> Sequence[T]:
+        """A job's rows of these keys, in their order."""
+        rows = select(table).where(table.c.job == number, tuple_(*key).in_(keys)).order_by(*key).subquery()
         texts = self._database.dialect.concatenate(as_json(rows.c), ",")
         return from_json(f"[{connection.execute(select(texts)).scalar() or ''}]", list[kind])  # type: ignore[valid-type]
 
@@ -180,16 +233,44 @@ def _in_state(table: Table, state: ChunkState | AttemptState) -> ColumnElement[b
     return table.c.state == literal(state.value, literal_execute=True)
 
 
+def _record(row: Any) -> ColumnElement[str]:
+    """A row of the table of attempts as the JSON of an AttemptStatus."""
+    record: ColumnElement[str] = row.record
+    return record
+
+
 def _chunk_json(row: Any) -> Any:
     """A row of the table of chunks as the JSON of a ChunkStatus."""
-    texts = {
-        '{"index":': cast(row.idx, Text),
-        ',"id":': row.id,
-        ',"state":"': row.state,
-        '","attempts":': cast(row.attempts, Text),
-        ',"position":': func.coalesce(cast(row.position, Text), "null"),
-    }
-    joined = literal("", String)
-    for name, value in texts.items():
-        joined = joined + literal(name, String) + value
-    return joined + literal("}", String)
+    return _joined(
+        '{"index":',
+        cast(row.idx, Text),
+        ',"id":',
+        row.id,
+        ',"state":"',
+        row.state,
+        '","attempts":',
+        cast(row.attempts, Text),
+        ',"position":',
+        func.coalesce(cast(row.position, Text), "null"),
+        "}",
+    )
+
+
+def _entry_json(row: Any) -> Any:
+    """A row of the table of journals as the JSON of a JournalEntry."""
+    return _joined(
+        '{"revision":',
+        cast(row.revision, Text),
+        ',"time":',
+        cast(row.time, Text),
+        ',"happened":',
+        row.happened,
+        "}",
+    )
+
+
+def _joined(*parts: Any) -> Any:
+    joined: Any = literal("", String)
+    for part in parts:
+        joined = joined + (literal(part, String) if isinstance(part, str) else part)
+    return joined

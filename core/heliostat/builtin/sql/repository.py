@@ -1,8 +1,8 @@
-"""`SqlRepository`: jobs, chunks and attempts as rows of SQL tables."""
+"""`SqlRepository`: jobs, chunks, attempts and journals as rows of SQL tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -13,7 +13,7 @@ from heliostat.builtin.sql.reader import Reader
 from heliostat.builtin.sql.specs import SpecCache
 from heliostat.builtin.sql.thread import CallThread
 from heliostat.builtin.sql.writer import Writer, lost
-from heliostat.contracts.repository import Batch, JobRepository, Lease
+from heliostat.contracts.repository import Batch, JobRepository, JournalEntry, Lease
 from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, ChunkStatus, JobState, JobStatus, Wish
 
 
@@ -62,9 +62,17 @@ class SqlRepository(JobRepository):
         return await self._reads.run(partial(self._reader.count, job_id))
 
     async def attempts(
-        self, job_id: str, *, index: int | None = None, state: AttemptState | None = None
+        self,
+        job_id: str,
+        *,
+        index: int | None = None,
+        state: AttemptState | None = None,
+        keys: Collection[tuple[int, int]] | None = None,
     ) -> Sequence[AttemptStatus]:
-        return await self._reads.run(partial(self._reader.attempts, job_id, index, state))
+        return await self._reads.run(partial(self._reader.attempts, job_id, index, state, keys))
+
+    async def journal(self, job_id: str, *, after: int = 0, limit: int | None = None) -> Sequence[JournalEntry]:
+        return await self._reads.run(partial(self._reader.journal, job_id, after, limit))
 
     async def acquire(self, job_id: str, owner: str, ttl: float, *, dead: str | None = None) -> Lease:
         return await self._writes.run(partial(self._writer.acquire, job_id, owner, ttl, dead))

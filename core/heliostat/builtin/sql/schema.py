@@ -13,9 +13,21 @@ from heliostat.errors import SchemaTooNew
 if TYPE_CHECKING:
     from heliostat.builtin.sql.dialect import Dialect
 
-VERSION: Final = 1
-MIGRATIONS: Mapping[int, Sequence[str]] = {}
-"""Under `n` the statements that make version `n + 1` out of version `n`."""
+VERSION: Final = 2
+MIGRATIONS: Mapping[int, Sequence[str]] = {
+    1: [
+        """
+        CREATE TABLE heliostat_journal (
+            job BIGINT NOT NULL,
+            revision INTEGER NOT NULL,
+            time DOUBLE PRECISION NOT NULL,
+            happened TEXT NOT NULL,
+            PRIMARY KEY (job, revision)
+        )
+        """
+    ],
+}
+"""Under `n` the statements that make version `n + 1` out of version `n`, in either dialect."""
 
 table = Table("heliostat_schema", metadata, Column("version", Integer, nullable=False))
 

@@ -47,6 +47,8 @@ class Sqlite(Dialect):
         " ON CONFLICT (job, idx, number) DO UPDATE SET state = excluded.state, record = excluded.record"
     )
 
+    select_keys = text("SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:keys)")
+
     def __init__(self, url: str) -> None:
         path = url.removeprefix("sqlite:///")
         if path in (url, "", ":memory:"):

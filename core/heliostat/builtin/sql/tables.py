@@ -119,6 +119,17 @@ _index(
     "INDEX heliostat_chunk_state ON heliostat_chunk (job, state, idx) WHERE state = 'running' OR state = 'failed'",
 )
 
+# An entry for each commit that has something to tell, of all that it tells: one row, however many chunks. It grows with
+# them, so that it is stored apart from its key.
+journal = Table(
+    "heliostat_journal",
+    metadata,
+    Column("job", BigInteger, primary_key=True, autoincrement=False),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("time", Double, nullable=False),
+    Column("happened", Text, nullable=False),  # JournalEntry.happened as JSON
+)
+
 attempt = Table(
     "heliostat_attempt",
     metadata,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from heliostat.builtin.sql.database import Database
-from heliostat.builtin.sql.reader import completed, not_found
+from heliostat.builtin.sql.reader import completed, not_found, revision
 from heliostat.builtin.sql.specs import SpecCache, pack, slices
-from heliostat.builtin.sql.tables import attempt, chunk, job, spec
+from heliostat.builtin.sql.tables import attempt, chunk, job, journal, spec
 from heliostat.contracts.repository import Batch, ChunkChange, JobChange, Lease
 from heliostat.errors import JobExists, LeaseHeld, LeaseLost, RepositoryError
 from heliostat.model.codec import to_json
@@ -33,7 +33,15 @@ class Writer:
             (job.c.lease_until > self._dialect.now).label("alive"),
             job.c.wish,
             completed.label("completed"),
+            revision.label("revision"),
         ).with_for_update(of=job)
+        number, newest = bindparam("job", type_=BigInteger), bindparam("newest", type_=Integer)
+        happened = bindparam("happened", type_=Text)
+        written = exists().where(journal.c.job == number, journal.c.revision == newest, journal.c.happened == happened)
+        self._new_entry = journal.insert().from_select(
+            ["job", "revision", "time", "happened"],
+            select(number, newest + 1, self._dialect.now, happened).where(~written),
+        )
 
     def create(self, status: JobStatus) -> None:
         parts = pack(status.spec)
@@ -81,7 +89,7 @@ class Writer:
         with self._database.writing() as connection:
             held = self._lock_mine(connection, lease)
             renewal = {"lease_until": self._dialect.now + lease.ttl}
-            if batch.chunks or batch.job is not None:
+            if batch.chunks or batch.happened or batch.job is not None:
                 self._write(connection, held.number, **renewal, **_job_values(batch.job or JobChange()))
             else:
                 connection.execute(update(job).where(job.c.number == held.number).values(renewal))
@@ -90,6 +98,8 @@ class Writer:
             if batch.attempts:
                 rows = self._dialect.attempt_rows(batch.attempts)
                 connection.execute(self._dialect.write_attempts, {"job": held.number, "rows": rows})
+            if batch.happened:
+                self._write_entry(connection, held, to_json(batch.happened).decode())
 
     def withdraw(self, lease: Lease, indexes: Sequence[int]) -> None:
         with self._database.writing() as connection:
@@ -128,7 +138,7 @@ class Writer:
             held = self._lock(connection, job_id)
             if held.alive:
                 raise LeaseHeld(f"job {job_id} is run by {held.lease_owner}; cancel it first", owner=held.lease_owner)
-            for table in (attempt, chunk, spec):
+            for table in (journal, attempt, chunk, spec):
                 connection.execute(delete(table).where(table.c.job == held.number))
             connection.execute(delete(job).where(job.c.number == held.number))
 
@@ -148,6 +158,11 @@ class Writer:
     def _write(self, connection: Connection, number: int, **values: Any) -> None:
         """Change the job's own row."""
         connection.execute(update(job).where(job.c.number == number).values(**values, updated_at=self._dialect.now))
+
+    def _write_entry(self, connection: Connection, held: Any, happened: str) -> None:
+        """Add to the journal, unless this is what the newest entry says."""
+        values = {"job": held.number, "newest": held.revision, "happened": happened}
+        connection.execute(self._new_entry, values)
 
     def _write_chunks(self, connection: Connection, lease: Lease, held: Any, chunks: Sequence[ChunkChange]) -> None:
         positions = sorted(change.position for change in chunks if change.position is not None)

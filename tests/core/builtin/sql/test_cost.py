@@ -12,7 +12,7 @@ from heliostat import open_repository
 from heliostat.builtin.sql.repository import SqlRepository
 from heliostat.contracts.repository import Batch, ChunkChange, Lease
 from heliostat.model.status import AttemptState, ChunkState
-from heliostat.testing.repository import attempt_of, job_of, succeeded
+from heliostat.testing.repository import attempt_of, began, event_of, job_of, made, succeeded
 
 FEW, MANY = 500, 40_000
 STEP = 20
@@ -24,7 +24,14 @@ async def commit(repository: SqlRepository, lease: Lease) -> None:
     done = (await repository.get("job")).completed_chunks
     new = range(done, done + 50)
     attempts = [attempt_of(index, state=AttemptState.SUCCEEDED) for index in new]
-    await repository.commit(lease, Batch(chunks=[succeeded(i, i + 1) for i in new], attempts=attempts))
+    happened = [one for index in new for one in (began(index), made(index, index + 1))]
+    chunks = [succeeded(index, index + 1) for index in new]
+    await repository.commit(lease, Batch(chunks=chunks, attempts=attempts, happened=happened))
+
+
+async def newest(repository: SqlRepository, lease: Lease) -> None:
+    revision = (await repository.get("job")).revision
+    assert len(await repository.journal("job", after=revision - 10)) == 10
 
 
 WORK: dict[str, Work] = {
@@ -38,6 +45,9 @@ WORK: dict[str, Work] = {
     "failed chunks": lambda repository, lease: repository.chunks("job", state=ChunkState.FAILED, limit=5),
     "running attempts": lambda repository, lease: repository.attempts("job", state=AttemptState.RUNNING),
     "attempts of a chunk": lambda repository, lease: repository.attempts("job", index=3),
+    "attempts by their keys": lambda repository, lease: repository.attempts("job", keys=[(n, 1) for n in range(50)]),
+    "the end of the journal": newest,
+    "a page of the journal": lambda repository, lease: repository.journal("job", after=20, limit=20),
     "a page of chunks": lambda repository, lease: repository.chunks("job", limit=20),
 }
 
@@ -55,6 +65,8 @@ async def steps(folder: Path, chunks: int, work: Work) -> int:
         last = range(chunks - 10, chunks)
         some = [ChunkChange(index, (ChunkState.RUNNING, ChunkState.FAILED)[index % 2], 1) for index in last]
         await repository.commit(lease, Batch(chunks=some, attempts=[attempt_of(index) for index in last]))
+        for number in range(chunks // 100 + 45):  # 50 entries, and 445
+            await repository.commit(lease, Batch(happened=[event_of(number)]))
         await work(repository, lease)
         counted = 0
 

@@ -112,6 +112,15 @@ async def test_a_database_of_a_newer_heliostat_is_refused(url: str):
             pass
 
 
+async def test_a_database_of_version_1_goes_on(url: str, version_1, goes_on_from_version_1):
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        for statement in version_1("postgresql"):
+            connection.execute(statement)
+    await goes_on_from_version_1(url)
+
+
 async def test_a_server_that_goes_away_is_unavailable_and_comes_back(server: Server, url: str):
     async with open_repository(url) as repository:
         await repository.create(job_of(3))

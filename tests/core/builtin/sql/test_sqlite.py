@@ -19,7 +19,7 @@ from heliostat import errors, open_repository
 from heliostat.builtin.sql import reader, schema, tables
 from heliostat.contracts.repository import Batch
 from heliostat.model.status import AttemptState, ChunkState
-from heliostat.testing.repository import JobRepositoryContract, attempt_of, job_of, succeeded
+from heliostat.testing.repository import JobRepositoryContract, attempt_of, began, job_of, made, succeeded
 
 
 class TestSqliteRepository(JobRepositoryContract):
@@ -112,11 +112,12 @@ async def test_a_deleted_job_leaves_no_rows(path: Path):
     async with open_repository(f"sqlite:///{path}") as repository:
         await repository.create(job_of(2))
         lease = await repository.acquire("job", "me", 60.0)
-        await repository.commit(lease, Batch(chunks=[succeeded(0, 1)], attempts=[attempt_of(0)]))
+        batch = Batch(chunks=[succeeded(0, 1)], attempts=[attempt_of(0)], happened=[began(0), made(0, 1)])
+        await repository.commit(lease, batch)
         await repository.release(lease)
         await repository.delete("job")
     connection = sqlite3.connect(path)
-    for table in tables.job, tables.spec, tables.chunk, tables.attempt:
+    for table in tables.job, tables.spec, tables.chunk, tables.attempt, tables.journal:
         assert connection.execute(f"SELECT count(*) FROM {table.name}").fetchone() == (0,)
     connection.close()
 
@@ -177,6 +178,31 @@ async def test_a_database_of_an_older_heliostat_is_brought_up_to_date(path: Path
     connection.close()
 
 
+async def test_a_database_of_version_1_goes_on(path: Path, version_1, goes_on_from_version_1):
+    old = sqlite3.connect(path)
+    for statement in version_1("sqlite"):
+        old.execute(statement)
+    old.commit()
+    old.close()
+    await goes_on_from_version_1(f"sqlite:///{path}")
+    new = path.with_name("new.db")
+    async with open_repository(f"sqlite:///{new}"):
+        pass
+
+    def columns(file: Path) -> dict[str, list[tuple[str, int, int]]]:
+        """Of each table: the names, whether they are NOT NULL, their places in the primary key."""
+        connection = sqlite3.connect(file)
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = {
+            name: [(row[1], row[3], row[5]) for row in connection.execute(f"PRAGMA table_info({name})")]
+            for name in names
+        }
+        connection.close()
+        return found
+
+    assert columns(path) == columns(new), "a new database is no other than one brought up to date"
+
+
 async def test_more_rows_than_one_statement_reads_or_writes(path: Path):
     count = 2 * reader.PAGE + 7
     async with open_repository(f"sqlite:///{path}") as repository, open_repository(f"sqlite:///{path}") as other:
@@ -194,6 +220,8 @@ async def test_more_rows_than_one_statement_reads_or_writes(path: Path):
             *range(7, reader.PAGE + 12)
         ]
         assert await other.attempts("job") == rows
+        keys = {(index, 1) for index in range(count)}
+        assert await other.attempts("job", keys=keys) == rows
         await repository.withdraw(lease, range(0, count, 2))
         left = await other.chunks("job", state=ChunkState.SUCCEEDED)
         assert [(chunk.index, chunk.position) for chunk in left] == [
@@ -244,14 +272,15 @@ WRITE = """
 import asyncio, sys
 from heliostat import open_repository
 from heliostat.contracts.repository import Batch
-from heliostat.testing.repository import attempt_of, job_of, succeeded
+from heliostat.testing.repository import attempt_of, job_of, made, succeeded
 
 async def main():
     async with open_repository(f"sqlite:///{sys.argv[1]}") as repository:
         await repository.create(job_of(20_000))
         lease = await repository.acquire("job", "me", 60.0)
         for n in range(20_000):
-            await repository.commit(lease, Batch(chunks=[succeeded(n, n + 1)], attempts=[attempt_of(n)]))
+            batch = Batch(chunks=[succeeded(n, n + 1)], attempts=[attempt_of(n)], happened=[made(n, n + 1)])
+            await repository.commit(lease, batch)
             print(n + 1, flush=True)
 
 asyncio.run(main())
@@ -272,6 +301,8 @@ def test_what_was_acknowledged_is_there_after_a_kill(path: Path):
             attempts = await repository.attempts("job")
             completed = (await repository.get("job")).completed_chunks
             assert len(attempts) == completed, "a commit is whole or not there"
+            entries = await repository.journal("job")
+            assert [entry.happened for entry in entries] == [(made(n, n + 1),) for n in range(completed)]
             return completed
 
     assert acknowledged[-1] <= asyncio.run(count()) <= acknowledged[-1] + 1
