@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     )
     from heliostat.contracts.stitcher import Stitcher, StitchRequest
     from heliostat.contracts.worker import ChunkReport, ChunkRequest, WorkerAdapter, WorkerLimits
+    from heliostat.executor.choice import executors
     from heliostat.executor.executor import JobExecutor, JobResult
+    from heliostat.executor.logs import log_path
     from heliostat.executor.options import JobExecutionOptions
     from heliostat.hookspecs import Register, hookimpl
     from heliostat.manager import JobManager
@@ -113,8 +115,10 @@ _WHERE = {
     "WorkerAdapter": "contracts.worker",
     "WorkerChoice": "model.status",
     "WorkerLimits": "contracts.worker",
+    "executors": "executor.choice",
     "hookimpl": "hookspecs",
     "load_spec": "planning.load",
+    "log_path": "executor.logs",
     "open_artifact_store": "plugins",
     "open_repository": "plugins",
     "open_sink": "plugins",
@@ -177,8 +181,10 @@ __all__ = [
     "WorkerChoice",
     "WorkerLimits",
     "__version__",
+    "executors",
     "hookimpl",
     "load_spec",
+    "log_path",
     "open_artifact_store",
     "open_repository",
     "open_sink",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from heliostat.cli import exit_status, faults
 from heliostat.cli.database import open_jobs
 from heliostat.cli.interrupts import Interrupts
-from heliostat.cli.plugin_use import executors
 from heliostat.cli.reporting import tell_end
 from heliostat.errors import HeliostatError, JobNotFound, LeaseHeld, WrongState
+from heliostat.executor.choice import executors
 from heliostat.model.status import JobState
 
 if TYPE_CHECKING:

@@ -114,6 +114,11 @@ class JobStatus(Struct, frozen=True, kw_only=True, rename="camel"):
         return percent(self.completed_chunks, self.total_chunks)
 
     @property
+    def has_run(self) -> bool:
+        """Whether there may be something of earlier runs; a pending job may have been put back into the queue."""
+        return self.state is not JobState.PENDING or self.revision > 0
+
+    @property
     def orphaned(self) -> bool:
         """Whether the job reads `running` and nobody runs it: its coordinator died."""
         return self.state is JobState.RUNNING and self.coordinator is None
