@@ -529,7 +529,7 @@ async def test_only_failed_chunks_may_be_put_back(open_manager, make_spec, tmp_p
     await runner.run_pending()
     assert sorted(worker.started) == [(1, 2), (4, 2)]
     assert (await page.get(job)).state is JobState.COMPLETED
-    with pytest.raises(errors.WrongState, match="only failed chunks can be retried"):
+    with pytest.raises(errors.WrongState, match="is completed; there is nothing to enqueue"):
         await page.enqueue(job, failed_only=True)
 
 
