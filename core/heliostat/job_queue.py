@@ -75,10 +75,10 @@ class JobQueue:
     async def _next(self) -> JobStatus | None:
         """The oldest job that waits; those that were left before those that are new."""
         if self._take_over:
-            for status in reversed(await self._manager.list([JobState.RUNNING], limit=MANY)):
+            for status in reversed(await self._manager.list([JobState.RUNNING], limit=MANY, with_chunks=False)):
                 if status.orphaned and _is_here(status) and self._is_new(status):
                     return status
-        for status in reversed(await self._manager.list([JobState.PENDING], limit=MANY)):
+        for status in reversed(await self._manager.list([JobState.PENDING], limit=MANY, with_chunks=False)):
             if self._is_new(status):
                 return status
         return None

@@ -167,6 +167,17 @@ class JournalReader:
                         return
             upto = after
 
+    async def newest_event(self) -> str | None:
+        """The id of the last event so far; None before the first."""
+        upto = self._job.revision
+        while upto > 0:
+            after = max(0, upto - ENTRIES)
+            for entry in reversed(await self._repository.journal(self._job.id, after=after, limit=upto - after)):
+                if events := sum(map(_count, entry.happened)):
+                    return f"{entry.revision}-{events}"
+            upto = after
+        return None
+
     async def read(self, upto: int) -> AsyncGenerator[tuple[str, Event], None]:
         """The events from here to the end of the entry `upto`, with their ids. Once, and to the end."""
         while self._read < upto:

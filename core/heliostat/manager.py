@@ -37,6 +37,7 @@ from heliostat.executor.options import JobExecutionOptions
 from heliostat.executor.recovery import Known, recover
 from heliostat.following import POLL_EVERY, Bells, follow
 from heliostat.job_queue import JobQueue
+from heliostat.journal import JournalReader
 from heliostat.model.status import ChunkState, JobState, JobStatus, Wish
 from heliostat.planning.validate import validate
 from heliostat.plugins import open_stitcher
@@ -130,11 +131,20 @@ class JobManager:
         return _without_dead_coordinator(await self._repository.get(job_id))
 
     async def list(
-        self, states: Iterable[JobState] | None = None, *, limit: int = 100, offset: int = 0
+        self,
+        states: Iterable[JobState] | None = None,
+        *,
+        name: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        with_chunks: bool = True,
     ) -> list[JobStatus]:
-        """Jobs, the newest first."""
+        """Jobs, the newest first; as `JobRepository.list` chooses them. Not `with_chunks`, their specifications have
+        none, which costs much less."""
         await self._open()
-        jobs = await self._repository.list(states=states, limit=limit, offset=offset)
+        jobs = await self._repository.list(
+            states=states, name=name, limit=limit, offset=offset, with_chunks=with_chunks
+        )
         return [_without_dead_coordinator(status) for status in jobs]
 
     def running_chunks(self, job_id: str) -> int:
@@ -187,6 +197,14 @@ class JobManager:
             async with contextlib.aclosing(told):
                 async for event_id, event in told:
                     yield event_id, event
+
+    async def newest_event(self, job_id: str) -> str | None:
+        """The id of the last event that a job has told so far; None before the first. Raises JobNotFound."""
+        return await JournalReader(self._repository, await self.get(job_id)).newest_event()
+
+    async def check_event(self, job_id: str, event_id: str) -> None:
+        """Raises SpecError unless a job has told an event of this id, and JobNotFound."""
+        await JournalReader(self._repository, await self.get(job_id)).seek_event(event_id)
 
     # --- the life of a job -------------------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ class _Queue:
 
     async def work_off(self, *, watch: bool) -> None:
         while not self._interrupts.came.is_set():
-            pending = await self._jobs.repository.list(states=[JobState.PENDING], limit=1_000_000)
+            pending = await self._jobs.repository.list(states=[JobState.PENDING], limit=1_000_000, with_chunks=False)
             job_id = next((job.id for job in reversed(pending) if job.id not in self._tried), None)
             if job_id is not None:
                 self._tried.add(job_id)

@@ -13,6 +13,7 @@ from heliostat.lazy import import_on_demand
 
 if TYPE_CHECKING:
     from heliostat.worker.client import WorkerClient
+    from heliostat.worker.ffmpeg import find_ffmpeg
     from heliostat.worker.outbox import Outbox
     from heliostat.worker.remote import RemoteWorker, RemoteWorkers
     from heliostat.worker.routes import WorkerInfo
@@ -51,6 +52,7 @@ _WHERE = {
     "encode_message": "wire",
     "encode_request": "wire",
     "failed_result": "runtime",
+    "find_ffmpeg": "ffmpeg",
     "relay": "wire",
     "run_chunk": "runtime",
     "transfer_all": "transfers",
@@ -74,6 +76,7 @@ __all__ = [
     "encode_message",
     "encode_request",
     "failed_result",
+    "find_ffmpeg",
     "relay",
     "run_chunk",
     "transfer_all",
