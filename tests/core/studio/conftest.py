@@ -278,3 +278,8 @@ def parse_fixture() -> Callable[[str], list[tuple[str | None, str, str]]]:
 @pytest.fixture(scope="session")
 def waiting() -> str:
     return WAITING
+
+
+@pytest.fixture(scope="session")
+def studio_type() -> type[Studio]:
+    return Studio
