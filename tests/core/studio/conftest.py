@@ -245,6 +245,7 @@ def jobs(studio: Studio, tmp_path: Path) -> Iterator[Jobs]:
     made = Jobs(studio, tmp_path)
     with made.http:
         yield made
+        made.let()  # whatever still waits
 
 
 @pytest.fixture
@@ -278,6 +279,11 @@ def parse_fixture() -> Callable[[str], list[tuple[str | None, str, str]]]:
 @pytest.fixture(scope="session")
 def waiting() -> str:
     return WAITING
+
+
+@pytest.fixture(scope="session")
+def jobs_type() -> type[Jobs]:
+    return Jobs
 
 
 @pytest.fixture(scope="session")
