@@ -168,7 +168,9 @@ class Jobs:
             **more,
         }
 
-    def submit(self, job_id: str, script: str = 'echo "$2" >"$1"', *, options: Any = None, **more: Any) -> httpx.Response:
+    def submit(
+        self, job_id: str, script: str = 'echo "$2" >"$1"', *, options: Any = None, **more: Any
+    ) -> httpx.Response:
         given = {"job": self.document(job_id, script, **more), "jobDir": str(self.folder), "options": options or {}}
         answer = self.http.post("jobs", json=given)
         assert answer.status_code == 201, answer.text

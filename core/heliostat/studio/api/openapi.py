@@ -105,6 +105,7 @@ def schemas() -> dict[str, Any]:
     )
     document = job_schema(_REFERENCE)
     del document["$schema"]
+    components["Submission"]["properties"]["job"] = reference("JobDocument")
     return {**components, **document.pop("$defs"), "Event": event, "JobDocument": document}
 
 

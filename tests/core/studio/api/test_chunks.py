@@ -16,9 +16,7 @@ echo >"$1"
 
 @pytest.fixture
 def mixed(jobs: Any) -> Any:
-    jobs.submit(
-        "mixed", SCRIPT, chunks=5, options={"retries": 1, "retryDelay": 0, "failFast": False, "concurrency": 1}
-    )
+    jobs.submit("mixed", SCRIPT, chunks=5, options={"retries": 1, "retryDelay": 0, "failFast": False, "concurrency": 1})
     jobs.until("mixed", "failed")
     yield jobs
     assert jobs.http.delete("jobs/mixed").status_code == 204

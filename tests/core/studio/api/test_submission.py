@@ -59,7 +59,8 @@ command: [sh, -c, 'cat "parts/$2/text" >"$1"', sh, "{{output}}", "{{chunk}}"]
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil", "/etc/evil", "a/../../evil", "a//evil", "./evil", "", ".heliostat/logs/x", "a\\..\\evil", "x" * 2000]
+    "name",
+    ["../evil", "/etc/evil", "a/../../evil", "a//evil", "./evil", "", ".heliostat/logs/x", "a\\..\\evil", "x" * 2000],
 )
 def test_an_uploaded_file_cannot_lie_outside_of_the_jobs_directory(
     name: str, jobs: Any, studio: Any, problem: Any
