@@ -69,7 +69,7 @@ def test_its_schemas_are_valid(studio: Any) -> None:
         Draft202012Validator.check_schema(schema)
         assert "title" in schema or "anyOf" in schema, name
     text = json.dumps(document)
-    for name in set(part.split('"')[0] for part in text.split("#/components/schemas/")[1:]):
+    for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in document["components"]["schemas"]
 
 
