@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     )
     from heliostat.contracts.stitcher import Stitcher, StitchRequest
     from heliostat.contracts.worker import ChunkReport, ChunkRequest, WorkerAdapter, WorkerLimits
+    from heliostat.executor.choice import executors
     from heliostat.executor.executor import JobExecutor, JobResult
+    from heliostat.executor.logs import log_path
     from heliostat.executor.options import JobExecutionOptions
     from heliostat.hookspecs import Register, hookimpl
+    from heliostat.listing import OfferView, OptionView, PluginView, list_plugins
     from heliostat.manager import JobManager
     from heliostat.model.cause import Cause
+    from heliostat.model.codec import from_builtins, from_json, to_builtins, to_json
     from heliostat.model.events import (
         AttemptFailed,
         ChunkFailed,
@@ -57,8 +61,18 @@ if TYPE_CHECKING:
         Wish,
         WorkerChoice,
     )
-    from heliostat.planning.load import load_spec
-    from heliostat.plugins import open_artifact_store, open_repository, open_sink, open_stitcher, open_worker
+    from heliostat.planning.load import load_spec, parse_spec
+    from heliostat.planning.schema import job_schema
+    from heliostat.plugins import (
+        check_worker,
+        open_artifact_store,
+        open_repository,
+        open_sink,
+        open_stitcher,
+        open_worker,
+        registry,
+    )
+    from heliostat.view import ChunkCounts, FailedChunk, JobDetails, JobView, view_details, view_job
 
 _WHERE = {
     "Artifact": "contracts.artifacts",
@@ -71,6 +85,7 @@ _WHERE = {
     "Cause": "model.cause",
     "Chunk": "model.spec",
     "ChunkChange": "contracts.repository",
+    "ChunkCounts": "view",
     "ChunkFailed": "model.events",
     "ChunkProgressed": "model.events",
     "ChunkReport": "contracts.worker",
@@ -82,7 +97,9 @@ _WHERE = {
     "ChunkSucceeded": "model.events",
     "ConcurrencyChanged": "model.events",
     "Event": "model.events",
+    "FailedChunk": "view",
     "JobChange": "contracts.repository",
+    "JobDetails": "view",
     "JobEnded": "model.events",
     "JobEvent": "contracts.repository",
     "JobExecutionOptions": "executor.options",
@@ -96,13 +113,17 @@ _WHERE = {
     "JobStarted": "model.events",
     "JobState": "model.status",
     "JobStatus": "model.status",
+    "JobView": "view",
     "JournalEntry": "contracts.repository",
     "Lease": "contracts.repository",
     "Merge": "model.spec",
     "MergeStarted": "model.events",
     "Metadata": "model.spec",
     "ObserverFailed": "model.events",
+    "OfferView": "listing",
+    "OptionView": "listing",
     "Output": "model.result",
+    "PluginView": "listing",
     "ProgressSink": "contracts.progress",
     "Progressed": "model.events",
     "Register": "hookspecs",
@@ -113,14 +134,27 @@ _WHERE = {
     "WorkerAdapter": "contracts.worker",
     "WorkerChoice": "model.status",
     "WorkerLimits": "contracts.worker",
+    "check_worker": "plugins",
+    "executors": "executor.choice",
+    "from_builtins": "model.codec",
+    "from_json": "model.codec",
     "hookimpl": "hookspecs",
+    "job_schema": "planning.schema",
+    "list_plugins": "listing",
     "load_spec": "planning.load",
+    "log_path": "executor.logs",
     "open_artifact_store": "plugins",
     "open_repository": "plugins",
     "open_sink": "plugins",
     "open_stitcher": "plugins",
     "open_worker": "plugins",
     "output_key": "contracts.artifacts",
+    "parse_spec": "planning.load",
+    "registry": "plugins",
+    "to_builtins": "model.codec",
+    "to_json": "model.codec",
+    "view_details": "view",
+    "view_job": "view",
 }
 
 __all__ = [
@@ -134,6 +168,7 @@ __all__ = [
     "Cause",
     "Chunk",
     "ChunkChange",
+    "ChunkCounts",
     "ChunkFailed",
     "ChunkProgressed",
     "ChunkReport",
@@ -145,7 +180,9 @@ __all__ = [
     "ChunkSucceeded",
     "ConcurrencyChanged",
     "Event",
+    "FailedChunk",
     "JobChange",
+    "JobDetails",
     "JobEnded",
     "JobEvent",
     "JobExecutionOptions",
@@ -159,13 +196,17 @@ __all__ = [
     "JobStarted",
     "JobState",
     "JobStatus",
+    "JobView",
     "JournalEntry",
     "Lease",
     "Merge",
     "MergeStarted",
     "Metadata",
     "ObserverFailed",
+    "OfferView",
+    "OptionView",
     "Output",
+    "PluginView",
     "ProgressSink",
     "Progressed",
     "Register",
@@ -177,14 +218,27 @@ __all__ = [
     "WorkerChoice",
     "WorkerLimits",
     "__version__",
+    "check_worker",
+    "executors",
+    "from_builtins",
+    "from_json",
     "hookimpl",
+    "job_schema",
+    "list_plugins",
     "load_spec",
+    "log_path",
     "open_artifact_store",
     "open_repository",
     "open_sink",
     "open_stitcher",
     "open_worker",
     "output_key",
+    "parse_spec",
+    "registry",
+    "to_builtins",
+    "to_json",
+    "view_details",
+    "view_job",
 ]
 
 _import = import_on_demand(__name__, _WHERE)

@@ -174,6 +174,17 @@ class JournalReader:
                         return
             upto = after
 
+    async def newest_event(self) -> str | None:
+        """The id of the last event so far; None before the first."""
+        upto = self._job.revision
+        while upto > 0:
+            after = max(0, upto - self._page)
+            for entry in reversed(await self._entries(after, upto - after)):
+                if events := sum(map(_count, entry.happened)):
+                    return f"{entry.revision}-{events}"
+            upto = after
+        return None
+
     async def read(self, upto: int | None = None) -> AsyncGenerator[tuple[str, Event], None]:
         """The events from here to the end of the entry `upto`, or of the last there is, with their ids. Only when it
         is read to its end does the next one go on from there."""

@@ -23,8 +23,8 @@ from heliostat.errors import (
     HeliostatError,
     JobCancelled,
     JobFailed,
-    JobNotFound,
     LeaseHeld,
+    LeaseLost,
     PluginError,
     RepositoryUnavailable,
     SpecError,
@@ -36,6 +36,8 @@ from heliostat.executor.logs import log_dir
 from heliostat.executor.options import JobExecutionOptions
 from heliostat.executor.recovery import Known, recover
 from heliostat.following import POLL_EVERY, Bells, follow
+from heliostat.job_queue import JobQueue
+from heliostat.journal import JournalReader
 from heliostat.model.status import ChunkState, JobState, JobStatus, Wish
 from heliostat.planning.validate import validate
 from heliostat.plugins import open_stitcher
@@ -65,6 +67,7 @@ class _Run:
     def __init__(self, lease: Lease, execution: Execution) -> None:
         self.lease = lease
         self.execution = execution
+        self.handed_over = False
         self.task: asyncio.Task[None]
 
 
@@ -104,11 +107,18 @@ class JobManager:
     ) -> None:
         await self.close()
 
-    async def close(self) -> None:
-        """Pause at once what this manager runs, give the leases back, close the repository."""
+    async def close(self, *, hand_over: bool = False) -> None:
+        """Pause at once what this manager runs, give the leases back, close the repository.
+
+        With `hand_over` jobs are not paused but left as they are, for another coordinator to go on with: they read
+        `running`, and are orphaned."""
         runs = list(self._runs.values())
         for run in runs:
-            run.execution.pause(now=True)
+            if hand_over:
+                run.handed_over = True
+                run.execution.abort(LeaseLost(f"job {run.lease.job_id} is left to another coordinator"))
+            else:
+                run.execution.pause(now=True)
         await asyncio.gather(*(run.task for run in runs), return_exceptions=True)
         self._opening = None
         await self._resources.aclose()
@@ -121,11 +131,20 @@ class JobManager:
         return _without_dead_coordinator(await self._repository.get(job_id))
 
     async def list(
-        self, states: Iterable[JobState] | None = None, *, limit: int = 100, offset: int = 0
+        self,
+        states: Iterable[JobState] | None = None,
+        *,
+        name: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        with_chunks: bool = True,
     ) -> list[JobStatus]:
-        """Jobs, the newest first."""
+        """Jobs, the newest first; as `JobRepository.list` chooses them. Not `with_chunks`, their specifications have
+        none, which costs much less."""
         await self._open()
-        jobs = await self._repository.list(states=states, limit=limit, offset=offset)
+        jobs = await self._repository.list(
+            states=states, name=name, limit=limit, offset=offset, with_chunks=with_chunks
+        )
         return [_without_dead_coordinator(status) for status in jobs]
 
     def running_chunks(self, job_id: str) -> int:
@@ -179,6 +198,14 @@ class JobManager:
                 async for event_id, event in told:
                     yield event_id, event
 
+    async def newest_event(self, job_id: str) -> str | None:
+        """The id of the last event that a job has told so far; None before the first. Raises JobNotFound."""
+        return await JournalReader(self._repository, await self.get(job_id)).newest_event()
+
+    async def check_event(self, job_id: str, event_id: str) -> None:
+        """Raises SpecError unless a job has told an event of this id, and JobNotFound."""
+        await JournalReader(self._repository, await self.get(job_id)).seek_event(event_id)
+
     # --- the life of a job -------------------------------------------------------------------------------------------
 
     async def submit(
@@ -214,7 +241,8 @@ class JobManager:
                 worker=worker,
             )
         )
-        self._options[job_id] = options
+        if self._executor is not None:
+            self._options[job_id] = options
         if start and self._executor is not None:
             await self._start(job_id, await self._acquire(job_id))
         return job_id
@@ -241,12 +269,27 @@ class JobManager:
         A job that still lacks chunks afterwards is `paused`: `resume` runs them. Raises WrongState and LeaseHeld.
         """
         status = await self.get(job_id)
+        return await self._continue(job_id, options, only=await self._failed_chunks(status))
+
+    async def enqueue(self, job_id: str, *, failed_only: bool = False) -> JobStatus:
+        """Ask whoever runs pending jobs to resume this one, or, with `failed_only`, to retry it: it is `pending` then.
+
+        Nothing that is done is done again. Raises WrongState and LeaseHeld as `resume` and `retry` do.
+        """
+        status = await self.get(job_id)
         if status.state in (JobState.COMPLETED, JobState.PENDING):
-            raise WrongState(f"job {job_id} is {status.state}; only failed chunks can be retried, and it has none")
-        failed = await self._repository.chunks(job_id, state=ChunkState.FAILED)
-        if not failed and status.state is not JobState.FAILED:
-            raise WrongState(f"job {job_id} has no failed chunk; `heliostat resume {job_id}` renders what is missing")
-        return await self._continue(job_id, options, only=tuple(chunk.id for chunk in failed))
+            raise WrongState(f"job {job_id} is {status.state}; there is nothing to enqueue")
+        failed = await self._failed_chunks(status) if failed_only else ()
+        lease = await self._acquire(job_id)
+        try:
+            if failed:
+                settings = msgspec.structs.replace(status.settings, only_chunks=failed)
+                await self._repository.configure(lease, msgspec.structs.replace(status, settings=settings))
+                self._options.pop(job_id, None)
+            await self._repository.commit(lease, Batch(job=JobChange(state=JobState.PENDING)))
+        finally:
+            await self._release(lease)
+        return await self.get(job_id)
 
     async def pause(self, job_id: str) -> JobStatus:
         """Dispatch nothing more of a job; running chunks finish first, then it is `paused`. `wait` tells when."""
@@ -268,36 +311,14 @@ class JobManager:
         logs = log_dir(status.settings.job_dir or ".", job_id)
         await asyncio.to_thread(shutil.rmtree, logs, ignore_errors=True)
 
-    async def run_pending(self, *, at_once: int = 1) -> Sequence[str]:
+    async def run_pending(self, *, at_once: int = 1, watch: bool = False, take_over: bool = False) -> Sequence[str]:
         """Run the jobs that are pending, the oldest first, `at_once` at a time; returns the ids of those it ran.
 
-        Several processes may do this on one repository: each job is run by one of them.
+        Several processes may do this on one repository: each job is run by one of them. With `watch` it goes on waiting
+        for jobs until it is cancelled; with `take_over` it goes on with jobs, too, whose coordinator has died, as far
+        as their job directory is there.
         """
-        await self._open()
-        ran = []
-        tried: set[str] = set()
-
-        async def run_one_after_the_other() -> None:
-            while True:
-                pending = await self._repository.list(states=[JobState.PENDING], limit=1_000_000)
-                waiting = [status for status in reversed(pending) if status.id not in tried]
-                if not waiting:
-                    return
-                job_id = waiting[0].id
-                tried.add(job_id)
-                try:
-                    await self.start(job_id)
-                    ran.append(job_id)
-                    await self.wait(job_id)
-                except (LeaseHeld, WrongState, JobNotFound):
-                    continue  # somebody else was quicker
-                except HeliostatError as error:
-                    logger.error("job %s: %s", job_id, error)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
-                group.create_task(run_one_after_the_other())
-        return ran
+        return await JobQueue(self, watch=watch, take_over=take_over).work(at_once)
 
     # --- coordination ------------------------------------------------------------------------------------------------
 
@@ -322,6 +343,17 @@ class JobManager:
         if isinstance(self._executor, JobExecutor):
             return self._executor.stitcher_for(spec)
         return open_stitcher(spec.merge.stitcher, **spec.merge.options)
+
+    async def _failed_chunks(self, status: JobStatus) -> tuple[int | str, ...]:
+        """The ids of the chunks that a retry runs; none when all that is left is to join. Raises WrongState."""
+        if status.state in (JobState.COMPLETED, JobState.PENDING):
+            raise WrongState(f"job {status.id} is {status.state}; only failed chunks can be retried, and it has none")
+        failed = await self._repository.chunks(status.id, state=ChunkState.FAILED)
+        if not failed and status.state is not JobState.FAILED:
+            raise WrongState(
+                f"job {status.id} has no failed chunk; `heliostat resume {status.id}` renders what is missing"
+            )
+        return tuple(chunk.id for chunk in failed)
 
     async def _acquire(self, job_id: str) -> Lease:
         """Raises LeaseHeld."""
@@ -414,7 +446,7 @@ class JobManager:
         self._bells.ring(lease.job_id)
 
     async def _recover(self, executor: JobExecutor, lease: Lease, status: JobStatus) -> Known:
-        if self._artifacts is not None or status.state is JobState.PENDING:
+        if self._artifacts is not None or not status.has_run:
             return await recover(self._repository, lease, status, self._artifacts)
         async with executor.opened():  # where the outputs are may only be known to the adapter
             return await recover(self._repository, lease, status, executor.artifacts)
@@ -428,6 +460,9 @@ class JobManager:
                 self._options.pop(job_id, None)
         except (JobFailed, JobCancelled) as ended:
             logger.debug("job %s: %s", job_id, ended)
+        except LeaseLost:
+            if not run.handed_over:
+                raise
         finally:
             keeper.cancel()
             try:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from heliostat.contracts.repository import JobRepository
     from heliostat.contracts.stitcher import Stitcher
     from heliostat.contracts.worker import WorkerAdapter
+    from heliostat.model.status import WorkerChoice
 
 BUILTINS = ("local", "http", "memory", "sql", "file_artifacts", "ffmpeg", "console", "json_lines", "webhook")
 """Modules of `heliostat.builtin`; each registers what it holds."""
@@ -117,6 +118,15 @@ def convert_options(entry: Registration, settings: Mapping[str, Any], *, strict:
         return from_builtins(named, entry.options, strict=strict)
     except msgspec.ValidationError as error:
         raise SpecError(f"{what}: {str(error).replace(' - at `$.', ' - option `')}") from None
+
+
+def check_worker(choice: WorkerChoice) -> None:
+    """Raises PluginError for an adapter that nobody registered, and SpecError for options that it does not take."""
+    entry = registry().find("worker_adapter", choice.name)
+    if entry.options is not None:
+        convert_options(entry, choice.options)
+    elif choice.options:
+        raise SpecError(f"worker adapter {choice.name!r} has no options, got {', '.join(sorted(choice.options))}")
 
 
 def load(selection: str | None = None) -> Registry:

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from heliostat import (
+    AttemptChange,
     AttemptFailed,
+    AttemptState,
     Batch,
     ChunkFailed,
     ChunkProgressed,
@@ -198,6 +200,42 @@ async def test_ids_are_the_same_for_every_reader_and_lead_on_from_any_event(
     assert [pair async for pair in theirs.events("j") if pair[0]] == all_of_it
     for place, (event_id, _) in enumerate(all_of_it):
         assert [pair async for pair in theirs.events("j", event_id) if pair[0]] == all_of_it[place + 1 :]
+
+
+async def test_the_newest_event_is_where_those_that_are_to_come_begin(
+    open_manager, eventful, url: str, make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    manager = open_manager(ScriptedWorker(outcome))
+    await manager.submit(make_spec(1, id="new"), options(tmp_path), start=False)
+    assert await manager.newest_event("new") is None
+    await eventful(manager)
+    all_of_it = [event_id async for event_id, _ in manager.events("j") if event_id]
+    newest = await manager.newest_event("j")
+    assert newest == all_of_it[-1]
+    assert [event_id async for event_id, _ in manager.events("j", newest) if event_id] == []
+    # Entries of which no event tells come after the last event: attempts that their coordinator's death ended.
+    async with open_repository(url) as repository:
+        lease = await repository.acquire("j", "me", 60.0)
+        gone = AttemptChange(0, 1, AttemptState.CANCELLED)
+        for _ in range(2):
+            await repository.commit(lease, Batch(happened=[gone]))
+            await repository.commit(lease, Batch(happened=[gone, gone]))
+        await repository.release(lease)
+    monkeypatch.setattr("heliostat.journal.ENTRIES", 2)
+    assert await manager.newest_event("j") == newest
+    with pytest.raises(errors.JobNotFound):
+        await manager.newest_event("k")
+
+
+async def test_whether_an_event_was_told_can_be_asked(open_manager, eventful):
+    manager = open_manager(ScriptedWorker(outcome))
+    await eventful(manager)
+    async for event_id, _ in manager.events("j"):
+        if event_id is not None:
+            await manager.check_event("j", event_id)
+    for unknown in ("1-99", "99-1", "x"):
+        with pytest.raises(errors.SpecError, match="has told no event"):
+            await manager.check_event("j", unknown)
 
 
 async def test_a_commit_whose_answer_was_lost_is_told_once(make_spec: MakeSpec, tmp_path: Path):

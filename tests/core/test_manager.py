@@ -494,3 +494,77 @@ async def test_attempts_that_failed_before_their_coordinator_died_keep_their_row
         await manager.wait(job)
         rows = await repository.attempts(job)
         assert [(row.number, row.state) for row in rows] == [(1, AttemptState.FAILED), (2, AttemptState.SUCCEEDED)]
+
+
+# --- the queue -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_that_is_put_back_into_the_queue_keeps_what_is_done(open_manager, make_spec, tmp_path):
+    """By a manager that runs no jobs itself, as a web page has it; the one that does finds it."""
+    worker = ScriptedWorker(lambda request: FAILED if (request.chunk.id, request.attempt) == (3, 1) else None)
+    runner, page = open_manager(worker), open_manager()
+    job = await page.submit(make_spec(6), options(tmp_path, retries=0, concurrency=1))
+    with pytest.raises(errors.WrongState, match="is pending; there is nothing to enqueue"):
+        await page.enqueue(job)
+    assert await runner.run_pending() == [job]
+    failed = await page.get(job)
+    assert (failed.state, failed.completed_chunks) == (JobState.FAILED, 3)
+    assert (await page.enqueue(job)).state is JobState.PENDING
+    assert (await page.get(job)).completed_chunks == 3
+    worker.started.clear()
+    assert await runner.run_pending() == [job]
+    assert (await page.get(job)).state is JobState.COMPLETED
+    assert sorted(chunk for chunk, _ in worker.started) == [3, 4, 5]
+    with pytest.raises(errors.WrongState, match="is completed; there is nothing to enqueue"):
+        await page.enqueue(job)
+
+
+async def test_only_failed_chunks_may_be_put_back(open_manager, make_spec, tmp_path):
+    worker = ScriptedWorker(lambda request: FAILED if request.chunk.id in (1, 4) and request.attempt == 1 else None)
+    runner, page = open_manager(worker), open_manager()
+    job = await page.submit(make_spec(6), options(tmp_path, retries=0, concurrency=1, fail_fast=False))
+    await runner.run_pending()
+    await page.enqueue(job, failed_only=True)
+    worker.started.clear()
+    await runner.run_pending()
+    assert sorted(worker.started) == [(1, 2), (4, 2)]
+    assert (await page.get(job)).state is JobState.COMPLETED
+    with pytest.raises(errors.WrongState, match="is completed; there is nothing to enqueue"):
+        await page.enqueue(job, failed_only=True)
+
+
+async def test_a_manager_that_watches_runs_what_comes_and_what_is_put_back(open_manager, make_spec, tmp_path):
+    runner, page = open_manager(ScriptedWorker()), open_manager()
+    working = asyncio.create_task(runner.run_pending(watch=True))
+    for number in range(2):
+        job = await page.submit(make_spec(2, id=f"job{number}"), options(tmp_path))
+        assert (await page.wait(job)).state is JobState.COMPLETED
+    assert not working.done()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_jobs_that_are_handed_over_are_taken_over_without_a_pause(open_manager, make_spec, tmp_path):
+    """Also those whose coordinator was killed read so: `running`, and orphaned."""
+    first, second, page = open_manager(Gate()), open_manager(ScriptedWorker()), open_manager()
+    job = await page.submit(make_spec(4), options(tmp_path, concurrency=2))
+    await first.start(job)
+    async with asyncio.timeout(30):
+        while first.running_chunks(job) < 2:
+            await asyncio.sleep(0.01)
+    await first.close(hand_over=True)
+    left = await page.get(job)
+    assert (left.state, left.orphaned) == (JobState.RUNNING, True)
+    assert await second.run_pending() == [], "it is not pending"
+    assert await second.run_pending(take_over=True) == [job]
+    assert (await page.get(job)).state is JobState.COMPLETED
+
+
+async def test_what_was_left_elsewhere_is_not_taken_over(open_manager, make_spec, tmp_path):
+    first, second = open_manager(Gate()), open_manager(ScriptedWorker())
+    (tmp_path / "job").mkdir()
+    job = await first.submit(make_spec(1), options(tmp_path / "job"))
+    await first.close(hand_over=True)
+    (tmp_path / "job").rename(tmp_path / "moved")
+    assert await second.run_pending(take_over=True) == []
+    assert (await second.get(job)).orphaned

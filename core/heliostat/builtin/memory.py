@@ -12,7 +12,17 @@ import msgspec
 from heliostat.contracts.repository import Batch, ChunkChange, Happening, JobRepository, JournalEntry, Lease
 from heliostat.errors import JobExists, JobNotFound, LeaseHeld, LeaseLost, RepositoryError
 from heliostat.hookspecs import Register, hookimpl
-from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, ChunkStatus, JobState, JobStatus, Wish
+from heliostat.model.spec import has_name
+from heliostat.model.status import (
+    AttemptState,
+    AttemptStatus,
+    ChunkState,
+    ChunkStatus,
+    JobState,
+    JobStatus,
+    Wish,
+    without_chunks,
+)
 
 
 class MemoryOptions(msgspec.Struct, frozen=True):
@@ -109,12 +119,25 @@ class MemoryRepository(JobRepository):
         return self._find(job_id).read()
 
     async def list(
-        self, *, states: Iterable[JobState] | None = None, limit: int = 100, offset: int = 0
+        self,
+        *,
+        states: Iterable[JobState] | None = None,
+        name: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        with_chunks: bool = True,
     ) -> list[JobStatus]:
         wanted = set(JobState if states is None else states)
-        found = [job for job in reversed(self._jobs.values()) if job.status.state in wanted]
+        found = [job for job in reversed(self._named(name)) if job.status.state in wanted]
         found.sort(key=lambda job: job.status.created_at, reverse=True)
-        return [job.read() for job in found[offset : offset + limit]]
+        jobs = [job.read() for job in found[offset : offset + limit]]
+        return jobs if with_chunks else [without_chunks(job) for job in jobs]
+
+    async def count_jobs(self, *, name: str | None = None) -> dict[JobState, int]:
+        counts = dict.fromkeys(JobState, 0)
+        for job in self._named(name):
+            counts[job.status.state] += 1
+        return counts
 
     async def chunks(
         self, job_id: str, *, state: ChunkState | None = None, limit: int | None = None, offset: int = 0
@@ -132,11 +155,14 @@ class MemoryRepository(JobRepository):
         index: int | None = None,
         state: AttemptState | None = None,
         keys: Collection[tuple[int, int]] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> Sequence[AttemptStatus]:
         known = self._find(job_id).attempts
         rows = known.values() if keys is None else [known[key] for key in keys if key in known]
         found = [row for row in rows if index in (None, row.index) and state in (None, row.state)]
-        return sorted(found, key=lambda row: (row.index, row.number))
+        found.sort(key=lambda row: (row.index, row.number))
+        return found[offset : None if limit is None else offset + limit]
 
     async def journal(self, job_id: str, *, after: int = 0, limit: int | None = None) -> Sequence[JournalEntry]:
         return self._find(job_id).journal[after : None if limit is None else after + limit]
@@ -203,6 +229,10 @@ class MemoryRepository(JobRepository):
         if (holder := self._find(job_id).holder) is not None:
             raise LeaseHeld(f"job {job_id} is run by {holder}; cancel it first", owner=holder)
         del self._jobs[job_id]
+
+    def _named(self, name: str | None) -> Sequence[_Job]:
+        jobs = list(self._jobs.values())
+        return jobs if name is None else [job for job in jobs if has_name(job.status.spec, name)]
 
     def _find(self, job_id: str) -> _Job:
         try:

@@ -30,6 +30,7 @@ COMMANDS = {
     "delete": "Forget jobs and delete their logs.",
     "plugins": "List plugins and what they offer.",
     "plugin": "Start a plugin of your own.",
+    "studio": "Serve a web page and an API, and run pending jobs.",
     "worker": "Lend this machine to coordinators elsewhere.",
     "schema": "Print the JSON Schema of job files.",
     "version": "Print the version.",

@@ -23,7 +23,9 @@ def complete_job_id(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
 
         async def newest() -> list[tuple[str, str]]:
             async with open_jobs(ctx.params.get("db")) as (manager, _):
-                return [(job.id, f"{job.spec.name} {job.state}") for job in await manager.list(limit=50)]
+                return [
+                    (job.id, f"{job.spec.name} {job.state}") for job in await manager.list(limit=50, with_chunks=False)
+                ]
 
         return [offer for offer in asyncio.run(newest()) if offer[0].startswith(incomplete)]
     return []

@@ -74,7 +74,7 @@ async def find_job(manager: JobManager, start: str) -> str:
 
     with contextlib.suppress(JobNotFound):
         return (await manager.get(start)).id
-    found = [job.id for job in await manager.list(limit=100_000) if job.id.startswith(start)]
+    found = [job.id for job in await manager.list(limit=100_000, with_chunks=False) if job.id.startswith(start)]
     if not found:
         raise JobNotFound(f"no job has an id that begins with {start!r}; `heliostat jobs` lists them")
     if len(found) > 1:

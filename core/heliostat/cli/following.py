@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from heliostat.cli import exit_status
 from heliostat.cli.database import find_job, open_jobs
 from heliostat.cli.faults import say
-from heliostat.cli.reporting import command_line, film, tell_end
+from heliostat.cli.reporting import command_line, tell_end
 from heliostat.cli.run_options import sinks
 from heliostat.model.events import JobEnded, JobStarted
 from heliostat.model.status import JobState
+from heliostat.view import film
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

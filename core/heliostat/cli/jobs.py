@@ -37,17 +37,19 @@ def command(
     from heliostat.builtin.console.terminal import plain
     from heliostat.cli.database import open_jobs
     from heliostat.cli.printing import print_json, print_table
-    from heliostat.cli.reporting import as_builtins, describe_state
+    from heliostat.cli.reporting import describe_state
+    from heliostat.model.codec import to_builtins
     from heliostat.model.status import JobState, JobStatus
+    from heliostat.view import view_job
 
     async def newest() -> list[JobStatus]:
         async with open_jobs(db) as (manager, _):
             chosen = [JobState(state.value) for state in states] if states else None
-            return await manager.list(states=chosen, limit=limit)
+            return await manager.list(states=chosen, limit=limit, with_chunks=False)
 
     jobs = asyncio.run(newest())
     if as_json:
-        print_json([as_builtins(job) for job in jobs])
+        print_json([to_builtins(view_job(job)) for job in jobs])
         return
     if not jobs:
         typer.echo("no jobs")

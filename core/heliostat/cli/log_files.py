@@ -12,10 +12,10 @@ import typer
 
 from heliostat.builtin.console.terminal import plain, plain_lines
 from heliostat.cli.database import find_job, open_jobs
-from heliostat.cli.reporting import job_dir
 from heliostat.errors import SpecError
 from heliostat.executor.logs import log_dir
 from heliostat.model.status import JobState
+from heliostat.view import job_dir
 
 if TYPE_CHECKING:
     from heliostat.model.status import JobStatus

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from heliostat.cli import exit_status, faults
 from heliostat.cli.database import open_jobs
 from heliostat.cli.interrupts import Interrupts
-from heliostat.cli.plugin_use import executors
 from heliostat.cli.reporting import tell_end
 from heliostat.errors import HeliostatError, JobNotFound, LeaseHeld, WrongState
+from heliostat.executor.choice import executors
 from heliostat.model.status import JobState
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _Queue:
 
     async def work_off(self, *, watch: bool) -> None:
         while not self._interrupts.came.is_set():
-            pending = await self._jobs.repository.list(states=[JobState.PENDING], limit=1_000_000)
+            pending = await self._jobs.repository.list(states=[JobState.PENDING], limit=1_000_000, with_chunks=False)
             job_id = next((job.id for job in reversed(pending) if job.id not in self._tried), None)
             if job_id is not None:
                 self._tried.add(job_id)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from heliostat.contracts.progress import ProgressSink
-    from heliostat.executor.executor import JobExecutor
-    from heliostat.model.status import JobStatus, WorkerChoice
+    from heliostat.model.status import WorkerChoice
     from heliostat.plugins import Registration
 
 
@@ -32,26 +31,6 @@ def choose_worker(name: str, pairs: Iterable[str]) -> WorkerChoice:
 
     entry = registry().find("worker_adapter", name)
     return WorkerChoice(name, checked_settings(entry, dict(map(_pair, pairs))))
-
-
-def executors() -> Callable[[JobStatus], JobExecutor]:
-    """A function that gives each job an executor with the worker adapter that it asks for. Jobs that ask for the same
-    one share it."""
-    from heliostat.executor.executor import JobExecutor
-    from heliostat.model.codec import to_json
-    from heliostat.model.status import WorkerChoice
-    from heliostat.plugins import open_worker
-
-    made: dict[bytes, JobExecutor] = {}
-
-    def executor_for(job: JobStatus) -> JobExecutor:
-        choice = job.worker or WorkerChoice()
-        key = to_json(choice)
-        if key not in made:
-            made[key] = JobExecutor(open_worker(choice.name, **choice.options))
-        return made[key]
-
-    return executor_for
 
 
 def make_sinks(names: Iterable[str], pairs: Iterable[str]) -> list[ProgressSink]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from heliostat.cli.options import AsJson, Debug
 
 if TYPE_CHECKING:
-    from heliostat.plugins import Registration
+    from heliostat.listing import OptionView
 
 EPILOG = """\b
 The environment variable HELIOSTAT_PLUGINS is the list of the plugins to load, "a,b"; when it is empty, none is.
@@ -60,85 +60,28 @@ def command(
         raise typer.Exit(report(worker, settings or (), artifacts, record or ()))
     from heliostat.builtin.console.terminal import plain
     from heliostat.cli.printing import print_json
-    from heliostat.plugins import registry
+    from heliostat.listing import list_plugins
+    from heliostat.model.codec import to_builtins
 
-    loaded = registry()
-    by_plugin: dict[tuple[str, str], list[Registration]] = {}
-    for entry in loaded.all():
-        by_plugin.setdefault((entry.distribution, entry.plugin), []).append(entry)
+    plugins = list_plugins()
     if as_json:
-        print_json(
-            [
-                {
-                    "name": plugin.name,
-                    "distribution": plugin.distribution,
-                    "version": plugin.version,
-                    "problem": plugin.problem,
-                    "registers": [
-                        {
-                            "kind": entry.kind,
-                            "name": entry.name,
-                            "summary": entry.summary,
-                            "options": [option for _, option in _options(entry)],
-                        }
-                        for entry in by_plugin.get((plugin.distribution, plugin.name), [])
-                    ],
-                }
-                for plugin in loaded.plugins
-            ]
-        )
+        print_json(to_builtins(plugins))
         return
-    for plugin in loaded.plugins:
+    for plugin in plugins:
         typer.echo(f"{plain(plugin.name)}  ({plain(plugin.distribution)} {plain(plugin.version)})")
         if plugin.problem:
             typer.echo(f"  not in use: {plain(plugin.problem)}")
-        registered = by_plugin.get((plugin.distribution, plugin.name), [])
-        if not registered and not plugin.problem:
+        if not plugin.registers and not plugin.problem:
             typer.echo("  registers nothing")
-        for entry in registered:
-            typer.echo(f"  {entry.kind.replace('_', ' ')} {plain(entry.name)}: {plain(entry.summary)}")
-            for line, _ in _options(entry):
-                typer.echo(f"    {plain(line)}")
+        for offer in plugin.registers:
+            typer.echo(f"  {offer.kind.replace('_', ' ')} {plain(offer.name)}: {plain(offer.summary)}")
+            for option in offer.options:
+                typer.echo(f"    {plain(_line(option))}")
 
 
-def _options(entry: Registration) -> list[tuple[str, dict[str, Any]]]:
-    """Each option as a line, `name: type = default`, and as JSON."""
+def _line(option: OptionView) -> str:
+    """`name: type = default`."""
     import json
 
-    import msgspec
-
-    from heliostat.model.codec import to_builtins
-
-    if entry.options is None:
-        return []
-    described = []
-    for option in msgspec.structs.fields(entry.options):
-        kind = _type_name(option.type)
-        data: dict[str, Any] = {"name": option.encode_name, "type": kind, "required": option.required}
-        line = f"{option.encode_name}: {kind}"
-        if not option.required:
-            default = option.default if option.default_factory is msgspec.NODEFAULT else option.default_factory()
-            data["default"] = to_builtins(default)
-            line += f" = {json.dumps(data['default'], ensure_ascii=False)}"
-        described.append((line, data))
-    return described
-
-
-def _type_name(kind: Any) -> str:
-    """`Annotated[float, Meta(ge=0)] | None` as `float | None`."""
-    from types import NoneType, UnionType
-    from typing import Annotated, Literal, Union, get_args, get_origin
-
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return _type_name(arguments[0])
-    if origin in (Union, UnionType):
-        return " | ".join(map(_type_name, arguments))
-    if origin is Literal:
-        return " | ".join(map(repr, arguments))
-    if kind in (None, NoneType):
-        return "None"
-    if kind is Ellipsis:
-        return "..."
-    name = getattr(origin or kind, "__name__", str(kind))
-    return f"{name}[{', '.join(map(_type_name, arguments))}]" if arguments else name
+    line = f"{option.name}: {option.type}"
+    return line if option.required else f"{line} = {json.dumps(option.default, ensure_ascii=False)}"

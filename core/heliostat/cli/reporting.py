@@ -1,57 +1,23 @@
-"""What the commands say about a job: where its film is, why it failed, how to go on."""
+"""What the commands say about a job: why it failed, how to go on."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
-from msgspec.structs import fields, replace
-
-from heliostat.builtin.console.terminal import plain, plain_lines
+from heliostat.builtin.console.terminal import plain
 from heliostat.builtin.console.wording import count
 from heliostat.cli.faults import say
 from heliostat.executor.logs import log_path
-from heliostat.model.codec import to_builtins
 from heliostat.model.status import AttemptState, ChunkState, JobState
+from heliostat.view import job_dir, last_words
 
 if TYPE_CHECKING:
     from heliostat.contracts.repository import JobRepository
-    from heliostat.model.status import AttemptStatus, JobStatus
+    from heliostat.model.status import JobStatus
 
 FAILED_CHUNKS_SHOWN = 3
-LAST_LINES = 10
-
-
-def film(status: JobStatus) -> Path | None:
-    """Where the film of a completed job is, as far as the specification tells."""
-    return job_dir(status) / status.output if status.output else None
-
-
-def as_builtins(status: JobStatus) -> dict[str, Any]:
-    """A job for `--json`: without its chunks, which may be many, and with what is computed."""
-    data: dict[str, Any] = to_builtins(replace(status, spec=replace(status.spec, chunks=())))
-    del data["spec"]["chunks"]
-    path = film(status)
-    return {
-        **data,
-        "worker": _with_defaults(status.worker),
-        "settings": _with_defaults(status.settings),
-        "metrics": _with_defaults(status.metrics),
-        "progress": status.progress,
-        "orphaned": status.orphaned,
-        "jobDir": str(job_dir(status)),
-        "film": None if path is None else str(path),
-    }
-
-
-def _with_defaults(record: Struct | None) -> dict[str, Any] | None:
-    """All fields of a record that leaves its defaults out of its JSON."""
-    if record is None:
-        return None
-    return {field.encode_name: to_builtins(getattr(record, field.name)) for field in fields(record)}
 
 
 def describe_state(status: JobStatus) -> str:
@@ -60,10 +26,6 @@ def describe_state(status: JobStatus) -> str:
         return "orphaned"
     changing = status.wish is not None and status.state is JobState.RUNNING
     return f"{status.state} ({status.wish} asked for)" if changing else str(status.state)
-
-
-def job_dir(status: JobStatus) -> Path:
-    return Path(status.settings.job_dir or ".").absolute()
 
 
 def command_line(verb: str, job_id: str, db: str | None) -> str:
@@ -112,11 +74,3 @@ async def failure_lines(repository: JobRepository, status: JobStatus) -> list[st
         number = (await repository.count(status.id))[ChunkState.FAILED] - FAILED_CHUNKS_SHOWN
         lines.append(f"and {count(number, 'more failed chunk')}")
     return lines
-
-
-def last_words(attempt: AttemptStatus) -> list[str]:
-    """The last lines that an attempt wrote on stderr, or else on stdout."""
-    tail, result = attempt.stderr_tail, attempt.result
-    if result is not None:
-        tail = result.stderr_tail if result.stderr_tail.strip() else result.stdout_tail
-    return plain_lines(tail)[-LAST_LINES:] if tail.strip() else []

@@ -10,9 +10,9 @@ from heliostat.cli import exit_status
 from heliostat.cli.database import find_job, open_jobs
 from heliostat.cli.faults import log_to_stderr, say
 from heliostat.cli.interrupts import Interrupts
-from heliostat.cli.plugin_use import executors
 from heliostat.cli.reporting import command_line, tell_end
 from heliostat.cli.run_options import changed, sinks
+from heliostat.executor.choice import executors
 from heliostat.executor.options import JobExecutionOptions
 from heliostat.model.status import ChunkState, JobState
 

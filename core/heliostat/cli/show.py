@@ -28,38 +28,19 @@ def command(job: JobId, db: Database = None, as_json: AsJson = False, debug: Deb
 
 async def _print_json(jobs: Jobs, job_id: str, db: str | None) -> None:
     from heliostat.cli.printing import print_json
-    from heliostat.cli.reporting import as_builtins, last_words
-    from heliostat.model.status import AttemptState, ChunkState
+    from heliostat.model.codec import to_builtins
+    from heliostat.view import view_details
 
-    counts = await jobs.repository.count(job_id)
-    failed: list[dict[str, object]] = []
-    for chunk in await jobs.repository.chunks(job_id, state=ChunkState.FAILED):
-        attempts = await jobs.repository.attempts(job_id, index=chunk.index, state=AttemptState.FAILED)
-        failed.extend(
-            {
-                "chunk": chunk.id,
-                "attempts": chunk.attempts,
-                "cause": last.cause,
-                "message": last.message,
-                "lastWords": last_words(last),
-            }
-            for last in attempts[-1:]
-        )
-    print_json(
-        {
-            **as_builtins(await jobs.manager.get(job_id)),
-            "chunks": {state.value: number for state, number in counts.items()},
-            "failedChunks": failed,
-        }
-    )
+    print_json(to_builtins(await view_details(jobs.repository, await jobs.manager.get(job_id))))
 
 
 async def _print(jobs: Jobs, job_id: str, db: str | None) -> None:
     from heliostat.builtin.console.terminal import plain
     from heliostat.builtin.console.wording import count, took
-    from heliostat.cli.reporting import command_line, describe_state, failure_lines, film, job_dir
+    from heliostat.cli.reporting import command_line, describe_state, failure_lines
     from heliostat.coordinator import describe
     from heliostat.model.status import JobState
+    from heliostat.view import film, job_dir
 
     status = await jobs.manager.get(job_id)
     counts = await jobs.repository.count(job_id)

@@ -122,9 +122,20 @@ class JobRepository(ABC):
 
     @abstractmethod
     async def list(
-        self, *, states: Iterable[JobState] | None = None, limit: int = 100, offset: int = 0
+        self,
+        *,
+        states: Iterable[JobState] | None = None,
+        name: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        with_chunks: bool = True,
     ) -> list[JobStatus]:
-        """Jobs, the newest first; only those in one of `states` when that is given."""
+        """Jobs, the newest first; only those in one of `states`, and with `name` in their name, whatever the case of
+        its letters, where these are given. Not `with_chunks`, their specifications have none, which costs much less."""
+
+    @abstractmethod
+    async def count_jobs(self, *, name: str | None = None) -> dict[JobState, int]:
+        """How many jobs are in each state, of all or of those with `name` in their name; every state is a key."""
 
     @abstractmethod
     async def chunks(
@@ -144,6 +155,8 @@ class JobRepository(ABC):
         index: int | None = None,
         state: AttemptState | None = None,
         keys: Collection[tuple[int, int]] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> Sequence[AttemptStatus]:
         """Attempt rows by chunk and number: of one chunk, in one state, those of `keys` (a chunk's index and an
         attempt's number each, no key twice), or all."""

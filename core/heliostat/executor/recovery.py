@@ -11,7 +11,7 @@ from msgspec import Struct
 from heliostat.contracts.artifacts import output_key
 from heliostat.contracts.repository import AttemptChange, Batch, ChunkChange
 from heliostat.model.cause import Cause
-from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, JobState
+from heliostat.model.status import AttemptState, AttemptStatus, ChunkState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ async def recover(repository: JobRepository, lease: Lease, status: JobStatus, ar
 
     Attempts whose coordinator died are closed; committed chunks whose output is gone or has another size are withdrawn.
     """
-    if status.state is JobState.PENDING:  # it has never run
+    if not status.has_run:
         return Known()
     running = await repository.chunks(status.id, state=ChunkState.RUNNING)
     dead = await repository.attempts(status.id, state=AttemptState.RUNNING)

@@ -84,6 +84,11 @@ class JobSpec(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_
     """A regular expression for lines of output that tell frames done: its group `frames`, or else its first group."""
 
 
+def has_name(spec: JobSpec, part: str) -> bool:
+    """Whether `part` is in the job's name, whatever the case of its letters."""
+    return part.casefold() in spec.name.casefold()
+
+
 def to_fraction(value: object) -> Fraction:
     """A frame rate as people write it (`24`, `23.976`, `"30000/1001"`) as the exact rate that is meant.
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from heliostat.model.cause import Cause
 from heliostat.model.result import ChunkResult
@@ -114,6 +115,11 @@ class JobStatus(Struct, frozen=True, kw_only=True, rename="camel"):
         return percent(self.completed_chunks, self.total_chunks)
 
     @property
+    def has_run(self) -> bool:
+        """Whether there may be something of earlier runs; a pending job may have been put back into the queue."""
+        return self.state is not JobState.PENDING or self.revision > 0
+
+    @property
     def orphaned(self) -> bool:
         """Whether the job reads `running` and nobody runs it: its coordinator died."""
         return self.state is JobState.RUNNING and self.coordinator is None
@@ -152,6 +158,11 @@ class AttemptStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     stderr_tail: str = ""
     """The last that it wrote on stderr, where it failed without a result. With one, see there."""
     result: ChunkResult | None = None
+
+
+def without_chunks(job: JobStatus) -> JobStatus:
+    """The same with a specification that has no chunks; there may be a million of them."""
+    return replace(job, spec=replace(job.spec, chunks=()))
 
 
 def percent(completed: int, total: int) -> int:

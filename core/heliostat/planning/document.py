@@ -56,6 +56,21 @@ def read(place: str) -> Document:
     return _from_web(place) if path is None else _read_file(path)
 
 
+def document_of(data: bytes, file_name: str, job_dir: Path) -> Document:
+    """What was read of a file of this name. Raises SpecError for a name that no job file has."""
+    path = Path(file_name)
+    format = FORMATS.get(path.suffix.lower())
+    if format is None:
+        raise _no_job_file(file_name)
+    return Document(
+        shown=file_name,
+        name=_name(path.stem, job_dir.name),
+        job_dir=job_dir,
+        format=format,
+        data=data.removeprefix(_BYTE_ORDER_MARK),
+    )
+
+
 def parse(document: Document) -> Any:
     """The content as dicts, lists, strings and numbers. Raises SpecError with line and column."""
     text = text_of(document)
@@ -133,7 +148,7 @@ def _read_file(path: Path) -> Document:
     try:
         format = FORMATS.get(path.suffix.lower())
         if format is None and path.is_file():
-            raise SpecError(f"{shown} is no job file; the name of one ends in .json, .toml, .yaml or .yml")
+            raise _no_job_file(shown)
         data = path.read_bytes().removeprefix(_BYTE_ORDER_MARK)
     except FileNotFoundError:
         raise SpecError(f"{shown} does not exist; give the path of a job file") from None
@@ -157,8 +172,12 @@ def _from_web(place: str) -> Document:
     path = Path(urllib.parse.unquote(urllib.parse.urlsplit(place).path))
     format = FORMATS.get(path.suffix.lower()) or _MEDIA_TYPES.get(media_type)
     if format is None:
-        raise SpecError(f"{shown} is no job file; the name of one ends in .json, .toml, .yaml or .yml")
+        raise _no_job_file(shown)
     return Document(shown=shown, name=_name(path.stem, path.parent.name), job_dir=Path.cwd(), format=format, data=data)
+
+
+def _no_job_file(shown: str) -> SpecError:
+    return SpecError(f"{shown} is no job file; the name of one ends in .json, .toml, .yaml or .yml")
 
 
 def without_secrets(address: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from heliostat.errors import SpecError
 from heliostat.model.codec import from_builtins, from_json
 from heliostat.model.spec import JobSpec
-from heliostat.planning.document import Document, local_path, malformed_json, parse, read, text_of
+from heliostat.planning.document import Document, document_of, local_path, malformed_json, parse, read, text_of
 from heliostat.planning.problems import invalid
 from heliostat.planning.short_form import ShortForm, expand
 from heliostat.planning.validate import check_job, check_outputs, validate
@@ -28,6 +28,14 @@ def load_spec(path_or_url: str | os.PathLike[str], *, job_dir: str | os.PathLike
     """
     document = read(os.fspath(path_or_url))
     spec = _decode(document, document.job_dir if job_dir is None else job_dir)
+    return spec if spec.name else msgspec.structs.replace(spec, name=document.name)
+
+
+def parse_spec(data: bytes, file_name: str, *, job_dir: str | os.PathLike[str]) -> JobSpec:
+    """A job from the content of a document, as `load_spec` takes it. `file_name`, such as `job.toml`, tells the format,
+    and the job's name where it has none. Raises SpecError."""
+    document = document_of(data, file_name, Path(job_dir))
+    spec = _decode(document, job_dir)
     return spec if spec.name else msgspec.structs.replace(spec, name=document.name)
 
 

@@ -49,6 +49,7 @@ from heliostat.model.status import (
     JobStatus,
     Wish,
     WorkerChoice,
+    without_chunks,
 )
 from heliostat.testing.contract import Contract, asynchronous, not_shown
 from heliostat.testing.repository_model import Model, operations
@@ -271,6 +272,48 @@ class JobRepositoryContract(Contract):
         assert await there.list(states=()) == []
         assert len(await there.list()) == len(JobState)
 
+    @_opened_twice
+    async def test_jobs_are_found_by_a_part_of_their_name(self, here: JobRepository, there: JobRepository) -> None:
+        names = ["Sunrise", "the SUN sets", "moon", "", "sun_rise", "Straße", "100 %"]
+        for number, name in enumerate(names):
+            job = job_of(1, str(number), created_at=CREATED + timedelta(hours=number), state=list(JobState)[number % 2])
+            await here.create(msgspec.structs.replace(job, spec=msgspec.structs.replace(job.spec, name=name)))
+
+        async def found(name: str, **more: Any) -> list[str]:
+            return [job.id for job in await there.list(name=name, **more)]
+
+        assert await found("sun") == ["4", "1", "0"]
+        assert await found("sun", limit=1, offset=1) == ["1"]
+        assert await found("sun", states=[JobState.PENDING]) == ["4", "0"]
+        assert [await found(name) for name in ("%", "_", "STRASSE", "stars")] == [["6"], ["4"], ["5"], []]
+        assert await found("") == ["6", "5", "4", "3", "2", "1", "0"]
+
+    @_opened_twice
+    async def test_jobs_are_counted_by_their_state(self, here: JobRepository, there: JobRepository) -> None:
+        assert await there.count_jobs() == dict.fromkeys(JobState, 0)
+        for number, state in enumerate([JobState.FAILED, JobState.PENDING, JobState.FAILED]):
+            job = job_of(1, str(number), state=state)
+            spec = msgspec.structs.replace(job.spec, name=f"Film {number}")
+            await here.create(msgspec.structs.replace(job, spec=spec))
+        assert await there.count_jobs() == {
+            **dict.fromkeys(JobState, 0),
+            JobState.FAILED: 2,
+            JobState.PENDING: 1,
+        }
+        assert await there.count_jobs(name="film 2") == {**dict.fromkeys(JobState, 0), JobState.FAILED: 1}
+
+    @_opened_twice
+    async def test_jobs_are_listed_without_their_chunks(self, here: JobRepository, there: JobRepository) -> None:
+        for number in range(3):
+            await here.create(job_of(2, str(number), created_at=CREATED + timedelta(hours=number)))
+        await there.get("1")
+        for repository in (here, there):
+            assert await repository.list(with_chunks=False) == [
+                without_chunks(await repository.get(job_id)) for job_id in "210"
+            ]
+        assert [job.total_chunks for job in await there.list(with_chunks=False, name="")] == [2, 2, 2]
+        assert [len(job.spec.chunks) for job in await there.list()] == [2, 2, 2], "those that are asked for have them"
+
     # --- commit ------------------------------------------------------------------------------------------------------
 
     @_opened_twice
@@ -472,6 +515,26 @@ class JobRepositoryContract(Contract):
         assert list(await there.attempts("job", index=2, state=AttemptState.FAILED)) == in_order[:2]
         assert list(await there.attempts("job", state=AttemptState.CANCELLED)) == []
         assert list(await there.attempts("job", index=0)) == []
+
+    @_opened_twice
+    async def test_attempt_rows_come_in_pages(self, here: JobRepository, there: JobRepository) -> None:
+        await here.create(job_of(5))
+        lease = await here.acquire("job", "me", LONG)
+        states = {1: AttemptState.FAILED, 2: AttemptState.RUNNING}
+        rows = [attempt_of(index, number, state) for index in range(5) for number, state in states.items()]
+        await here.commit(lease, Batch(attempts=rows))
+
+        async def keys(**page: Any) -> list[tuple[int, int]]:
+            return [(row.index, row.number) for row in await there.attempts("job", **page)]
+
+        assert await keys(limit=3) == [(0, 1), (0, 2), (1, 1)]
+        assert await keys(limit=3, offset=8) == [(4, 1), (4, 2)]
+        assert await keys(offset=7) == [(3, 2), (4, 1), (4, 2)]
+        assert await keys(offset=10) == []
+        assert await keys(limit=0) == []
+        assert await keys(state=AttemptState.RUNNING, limit=2, offset=1) == [(1, 2), (2, 2)]
+        assert await keys(index=3, limit=1, offset=1) == [(3, 2)]
+        assert await keys(keys=[(4, 1), (0, 2), (2, 2)], limit=1, offset=1) == [(2, 2)]
 
     @_opened_twice
     async def test_attempts_are_found_by_their_keys(self, here: JobRepository, there: JobRepository) -> None:

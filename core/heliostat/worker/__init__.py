@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from heliostat.worker.bucket import Bucket, ObjectService
     from heliostat.worker.bucket_store import BucketStore
     from heliostat.worker.client import WorkerClient
+    from heliostat.worker.ffmpeg import find_ffmpeg
     from heliostat.worker.objects import (
         DAMAGED,
         DIGEST_METADATA,
@@ -80,6 +81,7 @@ _WHERE = {
     "encode_request": "wire",
     "failed_result": "runtime",
     "file_changed": "objects",
+    "find_ffmpeg": "ffmpeg",
     "relay": "wire",
     "run_chunk": "runtime",
     "transfer_all": "transfers",
@@ -117,6 +119,7 @@ __all__ = [
     "encode_request",
     "failed_result",
     "file_changed",
+    "find_ffmpeg",
     "relay",
     "run_chunk",
     "transfer_all",

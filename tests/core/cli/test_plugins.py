@@ -33,13 +33,21 @@ def test_json_has_the_same(heliostat: Heliostat) -> None:
     (webhook,) = listed["webhook"]["registers"]
     assert (webhook["kind"], webhook["name"]) == ("progress_sink", "webhook")
     options = {option["name"]: option for option in webhook["options"]}
-    assert options["url"] == {"name": "url", "type": "str", "required": True}
+    assert options["url"] == {"name": "url", "type": "str", "required": True, "doc": "Where to post, http or https."}
     assert options["events"] == {
         "name": "events",
         "type": "tuple[str, ...] | None",
         "required": False,
         "default": None,
+        "doc": "Types of events to post; all but chunk_progressed and progressed when None.",
     }
+    assert webhook["schema"]["properties"]["timeout"] == {
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "default": 10.0,
+        "description": "Seconds that one request may take.",
+    }
+    assert webhook["schema"]["required"] == ["url"]
 
 
 def test_a_broken_plugin_is_listed_with_its_problem(

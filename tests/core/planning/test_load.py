@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from heliostat import Chunk, JobSpec, load_spec
+from heliostat import Chunk, JobSpec, load_spec, parse_spec
 from heliostat.errors import SpecError
 from heliostat.model.codec import to_json
 from heliostat.planning import web
@@ -529,3 +529,14 @@ def test_the_job_directory_is_the_documents_folder(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     assert default_job_dir("a/job.toml") == tmp_path / "a"
     assert default_job_dir("job.toml") == tmp_path
+
+
+def test_the_content_of_a_document_will_do(tmp_path: Path) -> None:
+    content = b'frames = 10\nchunkSize = 5\noutput = "{chunk}.txt"\ncommand = ["draw", "{output}"]\nfps = 24\n'
+    (tmp_path / "sunset.toml").write_bytes(content)
+    assert parse_spec(content, "sunset.toml", job_dir=tmp_path) == load_spec(tmp_path / "sunset.toml")
+    assert parse_spec(content, "job.toml", job_dir=tmp_path).name == tmp_path.name
+    with pytest.raises(SpecError, match=r"^job\.exe is no job file"):
+        parse_spec(content, "job.exe", job_dir=tmp_path)
+    with pytest.raises(SpecError, match=r"^sunset\.json is no valid JSON: line 1, column"):
+        parse_spec(content, "sunset.json", job_dir=tmp_path)

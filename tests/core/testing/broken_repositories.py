@@ -192,6 +192,17 @@ class TestRenumbering(Suite):
     repository = Renumbering
 
 
+class Exact(MemoryRepository):
+    """Minds the case of names."""
+
+    def _named(self, name: str | None) -> Sequence[Any]:
+        return [job for job in self._jobs.values() if name is None or name in job.status.spec.name]
+
+
+class TestExact(Suite):
+    repository = Exact
+
+
 class Approximate(MemoryRepository):
     """Finds all attempts of a chunk where one was asked for."""
 

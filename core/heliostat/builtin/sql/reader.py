@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -22,18 +23,20 @@ from sqlalchemy import (
 from sqlalchemy.sql.selectable import SelectBase
 
 from heliostat.builtin.sql.database import Database
-from heliostat.builtin.sql.specs import SpecCache, unpack
+from heliostat.builtin.sql.specs import SpecCache, unpack, unpack_head
 from heliostat.builtin.sql.tables import attempt, chunk, job, journal, spec
 from heliostat.contracts.repository import JournalEntry
 from heliostat.errors import JobNotFound
 from heliostat.model.codec import from_json, to_json
-from heliostat.model.spec import JobSpec
+from heliostat.model.spec import JobSpec, has_name
 from heliostat.model.status import AttemptState, AttemptStatus, ChunkState, ChunkStatus, JobState, JobStatus, Wish
 
 T = TypeVar("T")
 
 PAGE: Final = 10_000
 """Rows read in one statement."""
+JOBS_PAGE: Final = 500
+"""Jobs read in one statement."""
 JOURNAL_PAGE: Final = 200
 """Entries of a journal read in one statement; each may tell of thousands of chunks."""
 
@@ -62,14 +65,44 @@ class Reader:
             row = connection.execute(self._jobs.where(job.c.id == job_id)).one_or_none()
             if row is None:
                 raise not_found(job_id)
-            return self._status(connection, row)
+            return _status(row, self._spec(connection, row))
 
-    def list(self, states: Iterable[JobState] | None, limit: int, offset: int) -> list[JobStatus]:
-        query = self._jobs.order_by(job.c.created_at.desc(), job.c.number.desc()).limit(limit).offset(offset)
+    def list(
+        self, states: Iterable[JobState] | None, name: str | None, limit: int, offset: int, with_chunks: bool
+    ) -> list[JobStatus]:
+        newest_first = (job.c.created_at.desc(), job.c.number.desc())
+        keys = select(job.c.number).order_by(*newest_first)
         if states is not None:
-            query = query.where(job.c.state.in_(list(states)))
+            keys = keys.where(job.c.state.in_(list(states)))
+        if name is None:
+            keys = keys.limit(limit).offset(offset)
         with self._database.reading() as connection:
-            return [self._status(connection, row) for row in connection.execute(query).all()]
+            numbers = connection.execute(keys).scalars().all()
+            if name is not None:
+                heads = self._heads(connection, numbers)
+                named = [number for number in numbers if number in heads and has_name(heads[number], name)]
+                numbers = named[offset : offset + limit]
+            found: list[JobStatus] = []
+            for first in range(0, len(numbers), JOBS_PAGE):
+                page = numbers[first : first + JOBS_PAGE]
+                heads = {} if with_chunks else self._heads(connection, page)
+                rows = connection.execute(self._jobs.where(job.c.number.in_(page)).order_by(*newest_first)).all()
+                for row in rows:
+                    with suppress(JobNotFound):  # deleted since
+                        found.append(_status(row, heads.get(row.number) or self._spec(connection, row)))
+        return found
+
+    def count_jobs(self, name: str | None) -> dict[JobState, int]:
+        counts = dict.fromkeys(JobState, 0)
+        with self._database.reading() as connection:
+            if name is None:
+                rows = connection.execute(select(job.c.state, func.count()).group_by(job.c.state)).all()
+                return counts | {JobState(state): number for state, number in rows}
+            states = {row.number: row.state for row in connection.execute(select(job.c.number, job.c.state))}
+            for number, head in self._heads(connection, tuple(states)).items():
+                if has_name(head, name):
+                    counts[JobState(states[number])] += 1
+        return counts
 
     def chunks(self, job_id: str, state: ChunkState | None, limit: int | None, offset: int) -> Sequence[ChunkStatus]:
         keys = select(chunk.c.idx).order_by(chunk.c.idx)
@@ -106,9 +139,11 @@ class Reader:
         index: int | None,
         state: AttemptState | None,
         wanted: Collection[tuple[int, int]] | None,
+        limit: int | None,
+        offset: int,
     ) -> Sequence[AttemptStatus]:
         key = (attempt.c.idx, attempt.c.number)
-        keys = select(*key).order_by(*key).limit(PAGE)
+        keys = select(*key).order_by(*key)
         if index is not None:
             keys = keys.where(attempt.c.idx == index)
         if state is not None:
@@ -118,15 +153,18 @@ class Reader:
             number = self._number(connection, job_id)
             if wanted is not None:
                 rows = self._attempts_of(connection, number, sorted(wanted))
-                return [row for row in rows if index in (None, row.index) and state in (None, row.state)]
-            while True:
-                page = keys
+                chosen = [row for row in rows if index in (None, row.index) and state in (None, row.state)]
+                return chosen[offset : None if limit is None else offset + limit]
+            while limit is None or len(found) < limit:
+                size = PAGE if limit is None else min(PAGE, limit - len(found))
+                page = keys.offset(offset)
                 if found:
                     page = keys.where(tuple_(*key) > tuple_(found[-1].index, found[-1].number))
-                rows = self._rows(connection, attempt, number, page, _record, AttemptStatus)
+                rows = self._rows(connection, attempt, number, page.limit(size), _record, AttemptStatus)
                 found += rows
-                if len(rows) < PAGE:
-                    return found
+                if len(rows) < size:
+                    break
+        return found
 
     def journal(self, job_id: str, after: int, limit: int | None) -> Sequence[JournalEntry]:
         found: list[JournalEntry] = []
@@ -150,31 +188,26 @@ class Reader:
             raise not_found(job_id)
         return None if row.wish is None else Wish(row.wish), row.lease_owner
 
-    def _status(self, connection: Connection, row: Any) -> JobStatus:
-        return JobStatus(
-            id=row.id,
-            spec=self._spec(connection, row.number),
-            state=JobState(row.state),
-            completed_chunks=row.completed,
-            total_chunks=row.total_chunks,
-            error=row.error,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            revision=row.revision,
-            metrics=row.metrics,
-            settings=row.settings,
-            worker=row.worker,
-            wish=None if row.wish is None else Wish(row.wish),
-            coordinator=row.coordinator,
-            output=row.output,
-        )
+    def _heads(self, connection: Connection, numbers: Sequence[int]) -> dict[int, JobSpec]:
+        """Specifications without their chunks; not of jobs that are gone by now."""
+        found = {number: head for number in numbers if (head := self._specs.head(number)) is not None}
+        missing = [number for number in numbers if number not in found]
+        for first in range(0, len(missing), JOBS_PAGE):
+            wanted = spec.c.job.in_(missing[first : first + JOBS_PAGE])
+            for row in connection.execute(select(spec.c.job, spec.c.data).where(spec.c.part == 0, wanted)):
+                found[row.job] = head = unpack_head(row.data)
+                self._specs.put_head(row.job, head)
+        return found
 
-    def _spec(self, connection: Connection, number: int) -> JobSpec:
-        known = self._specs.get(number)
+    def _spec(self, connection: Connection, row: Any) -> JobSpec:
+        known = self._specs.get(row.number)
         if known is None:
-            query = select(spec.c.data).where(spec.c.job == number).order_by(spec.c.part)
-            known = unpack(connection.execute(query).scalars().all())
-            self._specs.put(number, known)
+            query = select(spec.c.data).where(spec.c.job == row.number).order_by(spec.c.part)
+            parts = connection.execute(query).scalars().all()
+            if not parts:  # deleted since the row was read
+                raise not_found(row.id)
+            known = unpack(parts)
+            self._specs.put(row.number, known)
         return known
 
     def _number(self, connection: Connection, job_id: str) -> int:
@@ -222,6 +255,26 @@ class Reader:
         rows = select(table).where(table.c.job == number, tuple_(*key).in_(keys)).order_by(*key).subquery()
         texts = self._database.dialect.concatenate(as_json(rows.c), ",")
         return from_json(f"[{connection.execute(select(texts)).scalar() or ''}]", list[kind])  # type: ignore[valid-type]
+
+
+def _status(row: Any, spec: JobSpec) -> JobStatus:
+    return JobStatus(
+        id=row.id,
+        spec=spec,
+        state=JobState(row.state),
+        completed_chunks=row.completed,
+        total_chunks=row.total_chunks,
+        error=row.error,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        revision=row.revision,
+        metrics=row.metrics,
+        settings=row.settings,
+        worker=row.worker,
+        wish=None if row.wish is None else Wish(row.wish),
+        coordinator=row.coordinator,
+        output=row.output,
+    )
 
 
 def not_found(job_id: str) -> JobNotFound:

@@ -49,9 +49,18 @@ class SqlRepository(JobRepository):
         return await self._reads.run(partial(self._reader.get, job_id))
 
     async def list(
-        self, *, states: Iterable[JobState] | None = None, limit: int = 100, offset: int = 0
+        self,
+        *,
+        states: Iterable[JobState] | None = None,
+        name: str | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        with_chunks: bool = True,
     ) -> list[JobStatus]:
-        return await self._reads.run(partial(self._reader.list, states, limit, offset))
+        return await self._reads.run(partial(self._reader.list, states, name, limit, offset, with_chunks))
+
+    async def count_jobs(self, *, name: str | None = None) -> dict[JobState, int]:
+        return await self._reads.run(partial(self._reader.count_jobs, name))
 
     async def chunks(
         self, job_id: str, *, state: ChunkState | None = None, limit: int | None = None, offset: int = 0
@@ -68,8 +77,10 @@ class SqlRepository(JobRepository):
         index: int | None = None,
         state: AttemptState | None = None,
         keys: Collection[tuple[int, int]] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> Sequence[AttemptStatus]:
-        return await self._reads.run(partial(self._reader.attempts, job_id, index, state, keys))
+        return await self._reads.run(partial(self._reader.attempts, job_id, index, state, keys, limit, offset))
 
     async def journal(self, job_id: str, *, after: int = 0, limit: int | None = None) -> Sequence[JournalEntry]:
         return await self._reads.run(partial(self._reader.journal, job_id, after, limit))

@@ -20,6 +20,8 @@ SLICE: Final = 10_000
 KEPT: Final = 2_000_000
 """Chunks of all specifications that are kept; each specification counts as `_OWN` chunks more than it has."""
 _OWN = 1_000
+HEADS_KEPT: Final = 100_000
+"""Specifications of which all but the chunks is kept; it takes about a kilobyte each."""
 
 
 def pack(spec: JobSpec) -> list[bytes]:
@@ -35,7 +37,12 @@ def unpack(parts: Iterable[bytes]) -> JobSpec:
     chunks: list[Chunk] = []
     for part in rest:
         chunks += from_json(zlib.decompress(part), list[Chunk])
-    return msgspec.structs.replace(from_json(zlib.decompress(head), JobSpec), chunks=tuple(chunks))
+    return msgspec.structs.replace(unpack_head(head), chunks=tuple(chunks))
+
+
+def unpack_head(part: bytes) -> JobSpec:
+    """The specification without its chunks, from the first of its parts."""
+    return from_json(zlib.decompress(part), JobSpec)
 
 
 def slices(rows: Sequence[T]) -> Iterator[tuple[int, Sequence[T]]]:
@@ -49,8 +56,22 @@ class SpecCache:
 
     def __init__(self) -> None:
         self._specs: OrderedDict[int, JobSpec] = OrderedDict()
+        self._heads: OrderedDict[int, JobSpec] = OrderedDict()
         self._lock = threading.Lock()
         self._chunks = 0
+
+    def head(self, number: int) -> JobSpec | None:
+        """The specification without its chunks."""
+        with self._lock:
+            if number in self._heads:
+                self._heads.move_to_end(number)
+            return self._heads.get(number)
+
+    def put_head(self, number: int, head: JobSpec) -> None:
+        with self._lock:
+            self._heads[number] = head
+            if len(self._heads) > HEADS_KEPT:
+                self._heads.popitem(last=False)
 
     def get(self, number: int) -> JobSpec | None:
         with self._lock:
