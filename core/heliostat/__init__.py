@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         WorkerChoice,
     )
     from heliostat.planning.load import load_spec, parse_spec
+    from heliostat.planning.schema import job_schema
     from heliostat.plugins import (
         check_worker,
         open_artifact_store,
@@ -139,6 +140,7 @@ _WHERE = {
     "from_builtins": "model.codec",
     "from_json": "model.codec",
     "hookimpl": "hookspecs",
+    "job_schema": "planning.schema",
     "list_plugins": "listing",
     "load_spec": "planning.load",
     "log_path": "executor.logs",
@@ -224,6 +226,7 @@ __all__ = [
     "from_builtins",
     "from_json",
     "hookimpl",
+    "job_schema",
     "list_plugins",
     "load_spec",
     "log_path",

@@ -241,7 +241,8 @@ class JobManager:
                 worker=worker,
             )
         )
-        self._options[job_id] = options
+        if self._executor is not None:
+            self._options[job_id] = options
         if start and self._executor is not None:
             await self._start(job_id, await self._acquire(job_id))
         return job_id

@@ -17,6 +17,6 @@ def command() -> None:
     """
     import json
 
-    from heliostat.planning.schema import json_schema
+    from heliostat.planning.schema import job_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(job_schema(), indent=2, ensure_ascii=False))

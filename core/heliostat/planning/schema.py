@@ -40,10 +40,11 @@ _DETAILS: dict[str, dict[str, dict[str, Any]]] = {
 """What the types do not say."""
 
 
-def json_schema() -> dict[str, Any]:
-    """One schema, draft 2020-12, for documents in the long and in the short form."""
+def job_schema(ref_template: str = "#/$defs/{name}") -> dict[str, Any]:
+    """One schema, draft 2020-12, for documents in the long and in the short form. `ref_template` is for those who put
+    its `$defs` elsewhere."""
     (long, short), components = msgspec.json.schema_components(
-        [JobSpec, ShortForm], schema_hook=_other_types, ref_template="#/$defs/{name}"
+        [JobSpec, ShortForm], schema_hook=_other_types, ref_template=ref_template
     )
     for name, details in _DETAILS.items():
         for key, detail in details.items():

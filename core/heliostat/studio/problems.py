@@ -17,7 +17,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a request was refused."""
 
-    type: str = "about:blank"
+    type: str
     """`urn:heliostat:problem:` and a name that stays the same; `about:blank` where the status says it all."""
     title: str
     """The kind of problem, the same for all of its type."""

@@ -17,6 +17,7 @@ from heliostat import JobManager, open_repository
 from heliostat.errors import SpecError
 from heliostat.studio.coordinator import Coordinator
 from heliostat.studio.coordinator_process import CoordinatorTask
+from heliostat.studio.feed import Feeds
 from heliostat.studio.security import secure
 from heliostat.studio.studio import Studio
 
@@ -59,7 +60,13 @@ async def serve(settings: StudioSettings, listening: socket.socket, on_ready: Ca
     async with JobManager(repository) as manager:
         await manager.list(limit=1)
         coordinator = Coordinator(CoordinatorTask(db=settings.db, at_once=settings.jobs_at_once))
-        studio = Studio(settings=settings, repository=repository, manager=manager, coordinator=coordinator)
+        studio = Studio(
+            settings=settings,
+            repository=repository,
+            manager=manager,
+            coordinator=coordinator,
+            feeds=Feeds(manager),
+        )
         app = secure(make_app(studio), settings, listening.getsockname()[1])
         server = _Server(app, on_ready)
         with _signals(studio, server):
@@ -71,6 +78,7 @@ async def serve(settings: StudioSettings, listening: socket.socket, on_ready: Ca
                 studio.ending.set()
                 coordinator.stop()
             await coordinating
+            await studio.feeds.close()
             server.should_exit = True
             await serving
 

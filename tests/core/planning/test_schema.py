@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from heliostat.model.spec import Chunk, JobSpec, Merge, Metadata
-from heliostat.planning.schema import json_schema
+from heliostat.planning.schema import job_schema
 from heliostat.planning.short_form import ShortForm
 
 
@@ -62,7 +62,7 @@ SHORT = {
 
 @pytest.mark.parametrize("document", [LONG, SHORT, SHORT | {"fps": 23.976, "frames": 10}])
 def test_documents_are_accepted(document: dict[str, Any]) -> None:
-    schema = json_schema()
+    schema = job_schema()
     assert accepts(schema, document, schema)
 
 
@@ -81,12 +81,12 @@ def test_documents_are_accepted(document: dict[str, Any]) -> None:
     ],
 )
 def test_mistakes_are_not(document: dict[str, Any]) -> None:
-    schema = json_schema()
+    schema = job_schema()
     assert not accepts(schema, document, schema)
 
 
 def test_it_is_a_2020_12_schema_of_two_titled_forms_and_plain_json() -> None:
-    schema = json_schema()
+    schema = job_schema()
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert [form["title"].partition(":")[0] for form in schema["anyOf"]] == ["Long form", "Short form"]
     assert json.loads(json.dumps(schema)) == schema
@@ -95,4 +95,4 @@ def test_it_is_a_2020_12_schema_of_two_titled_forms_and_plain_json() -> None:
 @pytest.mark.parametrize("record", [JobSpec, Metadata, Chunk, Merge, ShortForm])
 def test_every_key_is_in_it(record: type[msgspec.Struct]) -> None:
     names = {field.encode_name for field in msgspec.structs.fields(record)}
-    assert set(json_schema()["$defs"][record.__name__]["properties"]) == names
+    assert set(job_schema()["$defs"][record.__name__]["properties"]) == names

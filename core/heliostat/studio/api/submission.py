@@ -1,0 +1,115 @@
+"""Takes jobs: as JSON, or as an upload of a job file and the files that its commands read.
+
+A job runs commands, so `POST /jobs` is for this machine alone unless Studio was started with --allow-submit.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from heliostat import JobDetails, to_json, view_details
+from heliostat.errors import SpecError
+from heliostat.studio.api.openapi import PREFIX, answer, answers, reference
+from heliostat.studio.api.parameters import InStudio
+from heliostat.studio.api.records import Submission, UploadTerms
+from heliostat.studio.problems import Refused, problem
+from heliostat.studio.security.callers import refusal_to_submit
+from heliostat.studio.uploads import Upload, submit
+
+if TYPE_CHECKING:
+    from heliostat.studio.studio import Studio
+
+MOST_FILES: Final = 10_000
+"""Files of an upload."""
+_PLACE: Final = re.compile(r" - at `([^`]*)`$")
+
+T = TypeVar("T")
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.post(
+    "/jobs",
+    summary="Submit a job",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": reference("Submission")},
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["job"],
+                        "properties": {
+                            "job": {"type": "string", "format": "binary", "description": "A job file."},
+                            "files": {
+                                "type": "array",
+                                "items": {"type": "string", "format": "binary"},
+                                "description": "Files that its commands read; their names are paths beside it.",
+                            },
+                            "terms": {"type": "string", "description": "JSON: `UploadTerms`."},
+                        },
+                    },
+                },
+            },
+        }
+    },
+    **answers(JobDetails, 400, 403, 409, 413, 415, 422, 503, 507, status=201),
+)
+async def submit_job(studio: InStudio, request: Request) -> Response:
+    """The job is `pending`, until a coordinator takes it. Its address is in `Location`."""
+    reason = refusal_to_submit(request.scope, studio.settings.allow_submit)
+    if reason is not None:
+        raise Refused(problem(403, reason, name="submit-off"))
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        given = _decoded(await request.body(), Submission)
+        upload = Upload(file_name="job.json", job=to_json(given.job), job_dir=given.job_dir)
+        job_id = await submit(studio, upload, given.options, given.worker)
+    elif kind == "multipart/form-data":
+        job_id = await _uploaded(studio, request)
+    else:
+        raise Refused(problem(415, "send application/json or multipart/form-data"))
+    job = await studio.manager.get(job_id)
+    return answer(await view_details(studio.repository, job), 201, Location=f"{PREFIX}/jobs/{job_id}")
+
+
+async def _uploaded(studio: Studio, request: Request) -> str:
+    try:
+        form = await request.form(max_files=MOST_FILES, max_fields=10)
+    except HTTPException as error:
+        raise Refused(problem(400, f"the form cannot be read: {error.detail}", name="malformed")) from None
+    try:
+        jobs = [one for one in form.getlist("job") if not isinstance(one, str)]
+        if len(jobs) != 1:
+            raise SpecError("an upload has one file in the field job", path="job")
+        terms = form.get("terms", "{}")
+        if not isinstance(terms, str):
+            terms = (await terms.read()).decode("utf-8", "replace")
+        given = _decoded(terms.encode(), UploadTerms)
+        upload = Upload(
+            file_name=jobs[0].filename or "job",
+            job=await jobs[0].read(),
+            files=[(one.filename or "", one.file) for one in form.getlist("files") if not isinstance(one, str)],
+        )
+        return await submit(studio, upload, given.options, given.worker)
+    finally:
+        await form.close()
+
+
+def _decoded(data: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        place = _PLACE.search(text)
+        raise SpecError(_PLACE.sub("", text), path=place[1] if place else None) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused(problem(400, f"this is no JSON: {error}", name="malformed")) from None
