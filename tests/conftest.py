@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Tests start many interpreters: each would compile what it imports anew."""
 
 
 @pytest.fixture

@@ -74,35 +74,38 @@ async def follow(
     Raises SpecError for an `after` that the job has not told, JobNotFound and RepositoryUnavailable.
     """
     first = status = await get()
-    journal = JournalReader(repository, status)
+    journal, frames = JournalReader(repository, first), _Frames(first)
     if after is not None:
         await journal.seek_event(after)
     elif newest_run:
         await journal.seek_newest_run()
-    frames = _Frames(status)
     while True:
-        due = frames.are_due(status)
-        if due:  # before the status, so that the journal up to that tells of the beginning of each of them
-            frames.look(await repository.attempts(status.id, state=AttemptState.RUNNING))
+        looking = frames.are_due() or not journal.in_run
+        changed = over = False
+        if looking:
             status = await get()
-        if status.created_at != first.created_at:
-            raise JobNotFound(f"job {status.id} was deleted, and there is another one of that id now")
-        over = status.state not in (JobState.PENDING, JobState.RUNNING) or status.orphaned
-        async with contextlib.aclosing(journal.read(status.revision)) as events:
+            changed = frames.have_changed(status)
+            if changed:  # before the status, so that the journal up to that tells of the beginning of each of them
+                frames.look(await repository.attempts(status.id, state=AttemptState.RUNNING))
+                status = await get()
+            if status.created_at != first.created_at:
+                raise JobNotFound(f"job {status.id} was deleted, and there is another one of that id now")
+            over = status.state not in (JobState.PENDING, JobState.RUNNING) or status.orphaned
+        async with contextlib.aclosing(journal.read(status.revision if looking else None)) as events:
             async for event_id, event in events:
-                if over and isinstance(event, JobEnded) and journal.revision == status.revision:
-                    yield None, frames.overall(status)  # as the coordinator tells it in the end
+                if isinstance(event, JobEnded) and (ended := await get()).revision == journal.revision:
+                    yield None, frames.overall(ended, 0)  # as the coordinator tells it in the end
                 frames.hear(event)
                 yield event_id, event
         if over:
             return
-        if due and journal.in_run:
+        if changed and journal.in_run:
             for event in frames.account(status):
                 yield None, event
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(bell.wait(), POLL_EVERY)
-        bell.clear()
-        status = await get()
+        if looking or journal.in_run:  # else the run has just ended
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(bell.wait(), POLL_EVERY)
+            bell.clear()
 
 
 class _Frames:
@@ -112,16 +115,21 @@ class _Frames:
         self._job_id = status.id
         self._spec = status.spec
         self._meter = FrameMeter(self._spec.metadata.total_frames, int(status.metrics.frames_done), time.monotonic())
-        self._accounted: tuple[object, ...] = ()
-        self._accounted_clock = float("-inf")
+        self._seen: tuple[object, ...] = ()
+        self._seen_clock = float("-inf")
         self._told: dict[Key, float] = {}
         """Frames of running attempts, as they were accounted for last."""
         self._running: dict[Key, AttemptStatus] = {}
 
-    def are_due(self, status: JobStatus) -> bool:
-        """Whether there may be something new, and the last account was long enough ago."""
-        changed = (status.revision, status.updated_at) != self._accounted
-        return changed and time.monotonic() - self._accounted_clock >= POLL_EVERY
+    def are_due(self) -> bool:
+        """Whether it is long enough that the job was looked at."""
+        return time.monotonic() - self._seen_clock >= POLL_EVERY
+
+    def have_changed(self, status: JobStatus) -> bool:
+        """Whether anything has, since the job was looked at last."""
+        before, self._seen = self._seen, (status.revision, status.updated_at)
+        self._seen_clock = time.monotonic()
+        return self._seen != before
 
     def look(self, running: Sequence[AttemptStatus]) -> None:
         self._running = rows_by_key(running)
@@ -135,7 +143,6 @@ class _Frames:
 
     def account(self, status: JobStatus) -> Iterator[Event]:
         """What is to be told of a job as it was when they were looked at."""
-        self._accounted, self._accounted_clock = (status.revision, status.updated_at), time.monotonic()
         before, self._told = self._told, {key: attempt.frames_done for key, attempt in self._running.items()}
         for key, attempt in self._running.items():
             if attempt.frames_done > before.get(key, 0.0):
@@ -149,16 +156,16 @@ class _Frames:
                     frames_done=attempt.frames_done,
                     frame_count=chunk.frame_count,
                 )
-        yield self.overall(status)
+        yield self.overall(status, len(self._running))
 
-    def overall(self, status: JobStatus) -> Event:
+    def overall(self, status: JobStatus, running: int) -> Event:
         snapshot = self._meter.reached(status.metrics.frames_done, time.monotonic())
         return Progressed(
             job_id=self._job_id,
             time=time.time(),
             completed_chunks=status.completed_chunks,
             total_chunks=status.total_chunks,
-            running_chunks=len(self._running),
+            running_chunks=running,
             frames_done=snapshot.frames_done,
             total_frames=self._meter.total_frames,
             percent=snapshot.percent,

@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from heliostat.contracts.repository import AttemptChange, Happening, JobEvent
+from heliostat.contracts.repository import AttemptChange, Happening, JobEvent, JournalEntry
 from heliostat.errors import SpecError
 from heliostat.model.cause import Cause
 from heliostat.model.events import AttemptFailed, ChunkFailed, ChunkStarted, ChunkSucceeded, Event, JobEnded, JobStarted
@@ -23,12 +23,17 @@ if TYPE_CHECKING:
     from heliostat.model.status import AttemptStatus, JobStatus
 
 ENTRIES: Final = 200
-"""Entries of a journal that are read at once."""
+"""Entries of a journal that are read at once at the most, as of a job that does little at a time."""
+HAPPENINGS: Final = 20_000
+"""How many happenings are to be read at once. A fast job has thousands in an entry."""
 ROWS: Final = 1_000
 """Attempt rows that are read at once."""
 
 Key = tuple[int, int]
 """A chunk's index and an attempt's number."""
+
+# Looked up once: Python 3.11 takes as long for a member of an enum as for making a record.
+_RUNNING, _SUCCEEDED, _CANCELLED = AttemptState.RUNNING, AttemptState.SUCCEEDED, AttemptState.CANCELLED
 
 _ID = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})")
 
@@ -44,15 +49,15 @@ class Retelling:
         """`rows` has that of the attempt, as it was at that time or any time later."""
         if isinstance(happening, JobEvent):
             return (happening.event,)
-        match happening.state:
-            case AttemptState.RUNNING:
-                return (self._started(rows[happening.index, happening.number]),)
-            case AttemptState.SUCCEEDED:
-                return (self._succeeded(rows[happening.index, happening.number], happening.position),)
-            case AttemptState.FAILED:
-                return self._failed(rows[happening.index, happening.number], happening.given_up)
-            case AttemptState.CANCELLED:
-                return ()
+        state = happening.state
+        if state is _CANCELLED:
+            return ()
+        attempt = rows[happening.index, happening.number]
+        if state is _RUNNING:
+            return (self._started(attempt),)
+        if state is _SUCCEEDED:
+            return (self._succeeded(attempt, happening.position),)
+        return self._failed(attempt, happening.given_up)
 
     def _started(self, attempt: AttemptStatus) -> Event:
         chunk = self._chunks[attempt.index]
@@ -129,6 +134,8 @@ class JournalReader:
         """The last entry that was read to its end."""
         self._skipped = 0
         """Events of the entry after it that were read too."""
+        self._page = 10
+        """How many entries are read at once: by experience with those before."""
 
     async def seek_event(self, event_id: str) -> None:
         """Go on after an event. Raises SpecError when there is none of that id so far."""
@@ -153,8 +160,8 @@ class JournalReader:
         job = self._job
         upto = job.revision
         while upto > 0:
-            after = max(0, upto - ENTRIES)
-            for entry in reversed(await self._repository.journal(job.id, after=after, limit=upto - after)):
+            after = max(0, upto - self._page)
+            for entry in reversed(await self._entries(after, upto - after)):
                 before = sum(map(_count, entry.happened))
                 for happening in reversed(entry.happened):
                     before -= _count(happening)
@@ -171,20 +178,19 @@ class JournalReader:
         """The id of the last event so far; None before the first."""
         upto = self._job.revision
         while upto > 0:
-            after = max(0, upto - ENTRIES)
-            for entry in reversed(await self._repository.journal(self._job.id, after=after, limit=upto - after)):
+            after = max(0, upto - self._page)
+            for entry in reversed(await self._entries(after, upto - after)):
                 if events := sum(map(_count, entry.happened)):
                     return f"{entry.revision}-{events}"
             upto = after
         return None
 
-    async def read(self, upto: int) -> AsyncGenerator[tuple[str, Event], None]:
-        """The events from here to the end of the entry `upto`, with their ids. Once, and to the end."""
-        while self._read < upto:
-            limit = min(ENTRIES, upto - self._read)
-            entries = await self._repository.journal(self._job.id, after=self._read, limit=limit)
-            if not entries:
-                return
+    async def read(self, upto: int | None = None) -> AsyncGenerator[tuple[str, Event], None]:
+        """The events from here to the end of the entry `upto`, or of the last there is, with their ids. Only when it
+        is read to its end does the next one go on from there."""
+        while upto is None or self._read < upto:
+            limit = self._page if upto is None else min(self._page, upto - self._read)
+            entries = await self._entries(self._read, limit)
             happened = [(entry.revision, happening) for entry in entries for happening in entry.happened]
             place = 0
             for first in range(0, len(happened), ROWS):
@@ -198,13 +204,23 @@ class JournalReader:
                         if revision > self._read + 1 or place > self._skipped:
                             self.in_run = not isinstance(event, JobEnded)
                             yield f"{revision}-{place}", event
-            self._read, self._skipped = entries[-1].revision, 0
+            if entries:
+                self._read, self._skipped = entries[-1].revision, 0
+            if len(entries) < limit:
+                return
+
+    async def _entries(self, after: int, limit: int) -> Sequence[JournalEntry]:
+        entries = await self._repository.journal(self._job.id, after=after, limit=limit)
+        if entries:
+            happenings = sum(len(entry.happened) for entry in entries)
+            self._page = min(ENTRIES, max(1, HAPPENINGS * len(entries) // happenings))
+        return entries
 
     async def _rows(self, happened: Sequence[Happening]) -> Mapping[Key, AttemptStatus]:
         keys = {
             (change.index, change.number)
             for change in happened
-            if isinstance(change, AttemptChange) and change.state is not AttemptState.CANCELLED
+            if isinstance(change, AttemptChange) and change.state is not _CANCELLED
         }
         return rows_by_key(await self._repository.attempts(self._job.id, keys=keys)) if keys else {}
 
@@ -213,7 +229,7 @@ def _count(happening: Happening) -> int:
     """How many events tell of it."""
     if isinstance(happening, JobEvent):
         return 1
-    return 0 if happening.state is AttemptState.CANCELLED else 1 + happening.given_up
+    return 0 if happening.state is _CANCELLED else 1 + happening.given_up
 
 
 def _end(attempt: AttemptStatus) -> float:

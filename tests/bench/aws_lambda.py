@@ -31,7 +31,17 @@ from botocore.config import Config
 from fake_lambda import FakeLambda
 from moto.server import ThreadedMotoServer
 
-from heliostat import ChunkProgressed, ChunkRequest, Event, JobExecutionOptions, JobExecutor, JobSpec, open_worker
+from heliostat import (
+    ChunkProgressed,
+    ChunkRequest,
+    Event,
+    JobEnded,
+    JobExecutionOptions,
+    JobExecutor,
+    JobSpec,
+    JobStarted,
+    open_worker,
+)
 from heliostat.testing.trial import film
 from heliostat.worker import encode_request
 from heliostat_aws.invocation import Delivery
@@ -128,14 +138,16 @@ def ours(spec: JobSpec, concurrency: int, **options: Any) -> float:
     """Seconds from the first event of the job to its last."""
     times: list[float] = []
 
+    async def on_event(event: Event) -> None:
+        if isinstance(event, JobStarted | JobEnded):
+            times.append(time.perf_counter())
+
     async def run() -> None:
         worker = open_worker("aws-lambda", function="heliostat", artifacts=f"s3://{BUCKET}", **options)
         with tempfile.TemporaryDirectory() as folder:
             await JobExecutor(worker).execute(
                 spec,
-                JobExecutionOptions(
-                    job_dir=folder, concurrency=concurrency, on_event=lambda event: times.append(time.perf_counter())
-                ),
+                JobExecutionOptions(job_dir=folder, concurrency=concurrency, on_event=on_event),
             )
 
     asyncio.run(run())

@@ -1,4 +1,5 @@
-"""From an adapter's return to `on_progress`, with durable commits, at a given rate.
+"""From an adapter's return to `on_progress`, and to a reader of `JobManager.events` in the same process, with durable
+commits, at a given rate.
 
 uv run python tests/bench/latency.py [--rate 1000] [--seconds 10]
 """
@@ -15,6 +16,7 @@ from fractions import Fraction
 from heliostat import (
     Chunk,
     ChunkResult,
+    ChunkSucceeded,
     JobExecutionOptions,
     JobExecutor,
     JobManager,
@@ -54,7 +56,7 @@ async def measure(rate: float, seconds: float, folder: str) -> None:
             Chunk(id=n, start_frame=n, frame_count=1, output_file=f"{n}.out", command=("true",)) for n in range(count)
         ),
     )
-    for kind in ("plain function", "coroutine"):
+    for kind in ("plain function", "coroutine", "reader"):
         worker, told = Metronome(rate), []
 
         def plain(completed: int, total: int, told: list[float] = told) -> None:
@@ -65,8 +67,12 @@ async def measure(rate: float, seconds: float, folder: str) -> None:
 
         url = f"sqlite:///{folder}/{kind.split()[0]}.db"
         async with JobManager(open_repository(url), JobExecutor(worker)) as manager:
-            callback = plain if kind == "plain function" else coroutine
+            callback = {"plain function": plain, "coroutine": coroutine, "reader": None}[kind]
             job = await manager.submit(spec, JobExecutionOptions(job_dir=folder, on_progress=callback))
+            if kind == "reader":
+                async for _, event in manager.events(job):
+                    if isinstance(event, ChunkSucceeded):
+                        told.append(time.perf_counter())
             await manager.wait(job)
         waits = sorted(1000 * (told - returned) for told, returned in zip(told, worker.returned, strict=True))
         reached = count / (worker.returned[-1] - worker.returned[0])

@@ -30,7 +30,7 @@ from heliostat.model.codec import from_json
 KILLS = 3
 CHUNKS_A_RUN = 12
 CHUNKS = CHUNKS_A_RUN * (KILLS + 1)
-PATIENCE = 120.0
+PATIENCE = 240.0
 
 RENDER = """
 if [ $(($2 % 7)) = 3 ] && [ ! -e "tried $2" ]; then touch "tried $2"; echo "no lamp for $2" >&2; exit 3; fi
@@ -92,7 +92,7 @@ def told_in(path: Path) -> list[Event]:
     return [event for event in events if not isinstance(event, ChunkProgressed | Progressed)]
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(280)
 async def test_none_is_lost_and_none_is_told_twice_over_kills_of_the_coordinator(tmp_path: Path):
     chance = random.Random(11)
     job = {

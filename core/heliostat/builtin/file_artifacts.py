@@ -74,10 +74,12 @@ class FileArtifactStore(ArtifactStore):
         if if_absent and (there := self._stat(key, check_on)) is not None:
             return there
         with open(source, "rb", buffering=0) as file, _copy(file, self._root / _OWN / "new", check_on) as (new, digest):
-            artifact = _artifact(key, digest, found := os.stat(new))
+            artifact = _artifact(key, digest, found := os.fstat(new.fileno()))
             if if_absent:
                 try:
-                    _in_folder(target, lambda: os.link(new, target))  # unlike a rename it fails when the name is taken
+                    _in_folder(
+                        target, lambda: os.link(new.name, target)
+                    )  # unlike a rename it fails when the name is taken
                 except FileExistsError:
                     if (there := self._stat(key, check_on)) is not None:
                         return there
@@ -85,7 +87,7 @@ class FileArtifactStore(ArtifactStore):
                 self._record(key, digest, found)
             else:
                 self._record(key, digest, found)
-                _in_folder(target, lambda: os.replace(new, target))
+                _in_folder(target, lambda: os.replace(new.name, target))
         return artifact
 
     def _get(self, key: str, destination: Path, check_on: CheckOn) -> Artifact:
@@ -99,7 +101,7 @@ class FileArtifactStore(ArtifactStore):
             with _copy(file, destination.parent, check_on) as (new, digest):
                 if recorded not in (None, digest):
                     raise ArtifactError(f"{self.url}/{key} is damaged, its SHA-256 has changed; store it again")
-                os.replace(new, destination)
+                os.replace(new.name, destination)
         return _artifact(key, digest, found)
 
     def _stat(self, key: str, check_on: CheckOn) -> Artifact | None:
@@ -173,7 +175,7 @@ class FileArtifactStore(ArtifactStore):
 
     def _record(self, key: str, digest: str, found: os.stat_result) -> None:
         path = self._root / _OWN / "digests" / key
-        new = self._root / _OWN / "new" / _made_up_name()
+        new = self._root / _OWN / "new" / f".heliostat-{os.urandom(8).hex()}"
         with contextlib.suppress(OSError):  # without a record the digest is taken again
             path.parent.mkdir(parents=True, exist_ok=True)
             new.write_text(f"{digest} {_stamp(found)}", "ascii")
@@ -207,20 +209,15 @@ def _directory(url: str) -> Path:
 
 
 @contextlib.contextmanager
-def _copy(source: BinaryIO, folder: Path, check_on: CheckOn) -> Iterator[tuple[Path, str]]:
+def _copy(source: BinaryIO, folder: Path, check_on: CheckOn) -> Iterator[tuple[BinaryIO, str]]:
     """A copy of the file on the same disk as `folder`, to be renamed, and its digest. Gone afterwards if it was not."""
     from heliostat.worker.digest import sha256
+    from heliostat.worker.unfinished import settle, unfinished_file
 
-    new = folder / _made_up_name()
-    try:
-        with open(new, "xb") as file:
-            digest = sha256(source, copy_to=file, between=check_on)
-            file.flush()
-            os.fsync(file.fileno())  # a rename may reach the disk before the data
+    with unfinished_file(folder) as new:
+        digest = sha256(source, copy_to=new, between=check_on)
+        settle(new)
         yield new, digest
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()
 
 
 def _in_folder(target: Path, place: Callable[[], None]) -> None:
@@ -235,10 +232,6 @@ def _in_folder(target: Path, place: Callable[[], None]) -> None:
         except FileNotFoundError:
             if not tries_left:
                 raise
-
-
-def _made_up_name() -> str:
-    return f".heliostat-{os.urandom(8).hex()}"
 
 
 def _stamp(found: os.stat_result) -> str:

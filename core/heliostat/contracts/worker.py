@@ -60,6 +60,9 @@ class WorkerLimits(Struct, frozen=True, kw_only=True):
     """Seconds that the platform lets one attempt run; None for no limit."""
     default_concurrency: int = 1
     """Attempts at once when the options do not say."""
+    queues: bool = False
+    """Whether attempts may have to wait for a worker. Chunk and stall timeouts then count from the first report of an
+    attempt, which the worker runtime makes when the command starts."""
 
 
 class WorkerAdapter(ABC):

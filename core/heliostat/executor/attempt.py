@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from heliostat.model.result import ChunkResult
     from heliostat.model.spec import Chunk
 
+# Looked up once: Python 3.11 takes as long for a member of an enum as for making a record.
+_RUNNING = AttemptState.RUNNING
+_SUCCEEDED = AttemptState.SUCCEEDED
+
 
 class Attempt:
     """The live side of an attempt, and the ChunkReport that its worker is given.
@@ -25,10 +29,12 @@ class Attempt:
     __slots__ = (
         "_logs",
         "abandoned",
+        "began_clock",
         "chunk",
         "dirty",
         "ended",
         "frames",
+        "heard",
         "id",
         "index",
         "last_frame_at",
@@ -51,7 +57,7 @@ class Attempt:
         self.slot = slot
         """The task that awaits the adapter; cancelling it ends the attempt."""
         self.started_at = time.time()
-        self.started_clock = self.last_frame_at = time.monotonic()
+        self.started_clock = self.began_clock = self.last_frame_at = time.monotonic()
         self.frames = 0.0
         self.dirty = False
         """Frames were reported since sinks were last told."""
@@ -61,11 +67,14 @@ class Attempt:
         """Why the executor ended it, once it has."""
         self.stopped_clock = 0.0
         self.ended = False
+        self.heard = False
+        """Something was reported: its worker has begun."""
         self.abandoned = False
         """Stopped, not ended by its worker, and no longer waited for."""
         self._logs = logs
 
     def frames_done(self, frames: float, /) -> None:
+        self.heartbeat()
         try:
             if frames > self.frames and not self.ended:
                 self.frames = min(float(frames), float(self.chunk.frame_count))
@@ -75,6 +84,7 @@ class Attempt:
             pass  # a report never raises, whatever an adapter passes
 
     def log(self, stream: str, text: str, /) -> None:
+        self.heartbeat()
         self._logs.write(self, text)
 
     def status(
@@ -88,15 +98,14 @@ class Attempt:
         result: ChunkResult | None = None,
     ) -> AttemptStatus:
         """The attempt's row as it is now."""
-        succeeded = state is AttemptState.SUCCEEDED
         return AttemptStatus(
             index=self.index,
             number=self.number,
             attempt_id=self.id,
             state=state,
             started_at=self.started_at,
-            ended_at=None if state is AttemptState.RUNNING else time.time(),
-            frames_done=self.chunk.frame_count if succeeded else self.frames,
+            ended_at=None if state is _RUNNING else time.time(),
+            frames_done=self.chunk.frame_count if state is _SUCCEEDED else self.frames,
             cause=cause,
             message=message,
             retry_in=retry_in,
@@ -105,7 +114,10 @@ class Attempt:
         )
 
     def heartbeat(self) -> None:
-        """Nothing to note: the adapter's `run` raises when its worker is lost."""
+        """Only the first one counts: the adapter's `run` raises when its worker is lost."""
+        if not self.heard:
+            self.began_clock = self.last_frame_at = time.monotonic()
+            self.heard = True  # last, since others look at it first
 
     def stop(self, cause: Cause) -> None:
         """End the attempt; the first cause counts."""

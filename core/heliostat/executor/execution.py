@@ -63,6 +63,7 @@ STOP_PATIENCE: Final = 30.0
 STDERR_KEPT: Final = 8 << 10
 """Characters that are kept of what an adapter's error says the worker last wrote on stderr."""
 _CHUNKS_WITHOUT_YIELD = 32
+_SUCCEEDED = AttemptState.SUCCEEDED  # see `attempt`
 _INTERRUPTED = "the program that ran the job was stopped"
 
 logger = logging.getLogger("heliostat")
@@ -404,7 +405,7 @@ class Execution:
         self._meter.completed_frames += attempt.chunk.frame_count
         if self._window.succeeded():
             self._window_changed()
-        self._ledger.succeed(attempt, attempt.status(AttemptState.SUCCEEDED, result=result))
+        self._ledger.succeed(attempt, attempt.status(_SUCCEEDED, result=result))
 
     def _failed(
         self,
@@ -518,7 +519,9 @@ class Execution:
         if attempt.stop_cause is not None:
             if now - attempt.stopped_clock > STOP_PATIENCE:
                 self._abandon(attempt)
-        elif timeout is not None and now - attempt.started_clock > timeout:
+        elif self._worker.limits.queues and not attempt.heard:
+            return
+        elif timeout is not None and now - attempt.began_clock > timeout:
             attempt.stop(Cause.TIMED_OUT)
         elif stall is not None and now - attempt.last_frame_at > stall:
             attempt.stop(Cause.STALLED)

@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
+from msgspec.structs import replace
+
 from heliostat.contracts.repository import AttemptChange, Batch, ChunkChange, Happening, JobChange, JobEvent
 from heliostat.errors import RepositoryUnavailable
 from heliostat.journal import Retelling, rows_by_key
@@ -29,6 +31,7 @@ REPOSITORY_PATIENCE: Final = 60.0
 """Seconds that the ledger goes on trying while the repository is locked, full or unreachable."""
 _LONGEST_PAUSE = 1.0
 _WAY = 1e-6
+_RUNNING, _SUCCEEDED, _FAILED = AttemptState.RUNNING, ChunkState.SUCCEEDED, ChunkState.FAILED  # see `attempt`
 
 
 async def commit_nowhere(batch: Batch) -> None:
@@ -75,13 +78,13 @@ class Ledger:
     def begin(self, attempt: Attempt) -> None:
         """An attempt runs. Its row is written if it still does when the batch is."""
         self._begun[attempt.id] = attempt
-        self._told.append(AttemptChange(attempt.index, attempt.number, AttemptState.RUNNING))
+        self._told.append(AttemptChange(attempt.index, attempt.number, _RUNNING))
         self._stir()
 
     def succeed(self, attempt: Attempt, status: AttemptStatus) -> int:
         """A result was accepted; returns the chunk's position, the number of accepted chunks."""
         self.accepted += 1
-        self._end(attempt, status, ChunkState.SUCCEEDED, self.accepted)
+        self._end(attempt, status, _SUCCEEDED, self.accepted)
         return self.accepted
 
     def fail(self, attempt: Attempt, status: AttemptStatus, *, chunk: ChunkState) -> None:
@@ -171,9 +174,7 @@ class Ledger:
         self._begun.pop(attempt.id, None)
         self._attempts[attempt.id] = status
         self._chunks[attempt.index] = ChunkChange(attempt.index, chunk, attempt.number, position)
-        self._told.append(
-            AttemptChange(attempt.index, attempt.number, status.state, position, chunk is ChunkState.FAILED)
-        )
+        self._told.append(AttemptChange(attempt.index, attempt.number, status.state, position, chunk is _FAILED))
         self._stir()
 
     def _take(self) -> tuple[Batch, Sequence[Happening | Frames], int]:
@@ -188,8 +189,7 @@ class Ledger:
         self._begun = {}
         happened = [one for one in told if not isinstance(one, Frames)] if has_frames else cast("list[Happening]", told)
         if attempts or happened:
-            change = job or JobChange()
-            job = JobChange(state=change.state, error=change.error, output=change.output, metrics=self._metrics())
+            job = replace(job or JobChange(), metrics=self._metrics())
         batch = Batch(chunks=list(chunks.values()), attempts=list(attempts.values()), job=job, happened=happened)
         return batch, told, self.accepted
 

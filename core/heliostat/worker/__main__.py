@@ -50,8 +50,8 @@ class MessageWriter:
                 self._some.wait()
                 self._some.clear()
                 result = self._result  # looked at first, so that what was said before it is taken
-                for line in self.report.take():
-                    self._write_line(line)
+                for message in self.report.take():
+                    self._write_line(encode_message(message))
             self._write_line(result)
         except OSError:
             self._on_broken()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from heliostat.worker.wire import FramesMessage, HeartbeatMessage, LogMessage, Message, encode_message
+from heliostat.worker.wire import FramesMessage, HeartbeatMessage, LogMessage, Message
 
 
 class Outbox:
@@ -21,7 +21,7 @@ class Outbox:
         self._on_message = on_message
         self._heartbeats = heartbeats
         self._lock = threading.Lock()
-        self._lines: list[bytes] = []
+        self._messages: list[Message] = []
         self._frames: float | None = None
 
     def frames_done(self, frames: float, /) -> None:
@@ -36,17 +36,16 @@ class Outbox:
         if self._heartbeats:
             self._put(HeartbeatMessage())
 
-    def take(self) -> list[bytes]:
-        """The messages that wait, a line each, and let go of them."""
+    def take(self) -> list[Message]:
+        """What waits, and let go of it."""
         with self._lock:
-            lines, self._lines = self._lines, []
+            messages, self._messages = self._messages, []
             frames, self._frames = self._frames, None
         if frames is not None:
-            lines.append(encode_message(FramesMessage(frames)))
-        return lines
+            messages.append(FramesMessage(frames))
+        return messages
 
     def _put(self, message: Message) -> None:
-        line = encode_message(message)
         with self._lock:
-            self._lines.append(line)
+            self._messages.append(message)
         self._on_message()

@@ -9,7 +9,7 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +22,7 @@ from heliostat.worker.remote import RemoteWorkers
 from heliostat.worker.routes import CHUNKS, STREAM, WORKER, Refusal, WorkerInfo
 from heliostat.worker.runtime import failed_result, run_chunk
 from heliostat.worker.warden import Warden
-from heliostat.worker.wire import ResultMessage, decode_request, encode_message
+from heliostat.worker.wire import Message, ResultMessage, decode_request, encode_message
 
 if TYPE_CHECKING:
     from heliostat.contracts.artifacts import ArtifactStore
@@ -164,12 +164,11 @@ class WorkerServer:
         _notice_silence(request)
         while not attempt.done():
             some.clear()
-            if lines := outbox.take():
-                await response.write(b"".join(lines))
+            if messages := outbox.take():
+                await response.write(_lines(messages))
             else:
                 await some.wait()
-        result = encode_message(ResultMessage(attempt.result()))
-        await response.write(b"".join([*outbox.take(), result]))
+        await response.write(_lines([*outbox.take(), ResultMessage(attempt.result())]))
         await response.write_eof()
         return response
 
@@ -221,6 +220,10 @@ def _notice_silence(request: web.Request) -> None:
     if connected is not None and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
         with contextlib.suppress(OSError):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD * 1000)
+
+
+def _lines(messages: Iterable[Message]) -> bytes:
+    return b"".join(map(encode_message, messages))
 
 
 def _refused(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from heliostat.worker import Outbox
+from heliostat.worker import Outbox, encode_message
 from heliostat_aws.conversation import Batch, Silence
 
 if TYPE_CHECKING:
@@ -47,16 +47,19 @@ class ReportSender:
     def close(self, last: bytes = b"") -> None:
         """Send what is left, and a last line."""
         self._end()
-        self._send_lines([*self._outbox.take(), *([last] if last else [])])
+        self._send_lines([*self._take(), *([last] if last else [])])
 
     def close_with(self, room: int) -> str:
         """Return what is left, to go with the result; more than `room` bytes are sent."""
         self._end()
-        lines = self._outbox.take()
+        lines = self._take()
         if sum(map(len, lines)) <= room:
             return b"".join(lines).decode()
         self._send_lines(lines)
         return ""
+
+    def _take(self) -> list[bytes]:
+        return [encode_message(message) for message in self._outbox.take()]
 
     def _end(self) -> None:
         self._closing.set()
@@ -69,7 +72,7 @@ class ReportSender:
             self._some.wait()
             self._some.clear()
             if not self._closing.is_set():
-                self._send_lines(self._outbox.take())
+                self._send_lines(self._take())
                 self._closing.wait(EVERY)
 
     def _send_lines(self, lines: list[bytes]) -> None:

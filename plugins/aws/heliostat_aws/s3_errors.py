@@ -10,6 +10,7 @@ from typing import Any, Final
 from botocore import exceptions as botocore
 
 from heliostat.errors import ArtifactError
+from heliostat.worker import DAMAGED, MEANWHILE
 
 _LOG_IN: Final = "the AWS credentials have expired; log in again, for example with `aws sso login`"
 _WHO: Final = "AWS does not know these credentials; check AWS_ACCESS_KEY_ID, or the profile"
@@ -19,8 +20,6 @@ _DENIED: Final = (
 )
 _BUSY: Final = "S3 is busy and asks for fewer requests; try again later, or let fewer workers run at once"
 _ELSEWHERE: Final = "the bucket lies in another region; give region=… in the store's URL, or set AWS_REGION"
-_MEANWHILE: Final = "somebody else changed it at the same time; try again"
-_DAMAGED: Final = "the content was damaged on its way, or its file changed meanwhile; try again"
 _KMS: Final = "the bucket's encryption key cannot be used; enable it, or give the bucket another"
 _ENDED: Final = "the upload was removed while it ran; try again, and let no lifecycle rule end uploads within a day"
 
@@ -55,21 +54,21 @@ ADVICE: Final = {
     "AuthorizationHeaderMalformed": _ELSEWHERE,
     "IllegalLocationConstraintException": _ELSEWHERE,
     "EntityTooLarge": "it is larger than S3 takes; make the chunks or the film smaller",
-    "EntityTooSmall": _DAMAGED,
+    "EntityTooSmall": DAMAGED,
     "TooManyParts": "it is larger than S3 takes; make the chunks or the film smaller",
     "KeyTooLongError": "the key is longer than S3 takes; shorten it, or the store's prefix",
-    "PreconditionFailed": _MEANWHILE,
-    "ConditionalRequestConflict": _MEANWHILE,
-    "OperationAborted": _MEANWHILE,
-    "InvalidRange": _MEANWHILE,
+    "PreconditionFailed": MEANWHILE,
+    "ConditionalRequestConflict": MEANWHILE,
+    "OperationAborted": MEANWHILE,
+    "InvalidRange": MEANWHILE,
     "NoSuchUpload": _ENDED,
     "InvalidPart": _ENDED,
     "InvalidPartOrder": _ENDED,
-    "BadDigest": _DAMAGED,
-    "InvalidDigest": _DAMAGED,
-    "XAmzContentChecksumMismatch": _DAMAGED,
-    "XAmzContentSHA256Mismatch": _DAMAGED,
-    "IncompleteBody": _DAMAGED,
+    "BadDigest": DAMAGED,
+    "InvalidDigest": DAMAGED,
+    "XAmzContentChecksumMismatch": DAMAGED,
+    "XAmzContentSHA256Mismatch": DAMAGED,
+    "IncompleteBody": DAMAGED,
     "RequestTimeout": "the network is too slow for the transfer; try again, or let fewer workers run at once",
     "InvalidObjectState": "it was moved to an archive; restore it there first",
     "ObjectLockConfigurationNotFoundError": "the bucket locks its objects; use one that does not",
@@ -91,8 +90,8 @@ _BY_STATUS: Final = {
     401: _WHO,
     403: _DENIED,
     404: ADVICE["NoSuchKey"],
-    409: _MEANWHILE,
-    412: _MEANWHILE,
+    409: MEANWHILE,
+    412: MEANWHILE,
     429: _BUSY,
     503: _BUSY,
 }
@@ -128,7 +127,7 @@ def artifact_error(error: Exception, what: str) -> ArtifactError:
     if isinstance(error, _NETWORK):
         return ArtifactError(f"{what}: S3 cannot be reached ({said}); check the network, the region and the endpoint")
     if isinstance(error, botocore.ChecksumError | botocore.FlexibleChecksumError):
-        return ArtifactError(f"{what}: {_DAMAGED}")
+        return ArtifactError(f"{what}: {DAMAGED}")
     if isinstance(error, botocore.BotoCoreError):
         return ArtifactError(f"{what}: S3 cannot be called ({said}); correct the store's URL, or the AWS settings")
     if isinstance(error, OSError) and error.strerror:

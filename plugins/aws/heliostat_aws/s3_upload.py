@@ -7,16 +7,17 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from botocore.exceptions import ClientError
 from msgspec import Struct
 
+from heliostat.worker import DIGEST_METADATA, StoredObject, Upload, file_changed
 from heliostat_aws.s3_errors import code_of
-from heliostat_aws.s3_objects import DIGEST, CheckOn, Found, Objects, changed, checksum, when
+from heliostat_aws.s3_writes import CheckOn, body, checksum, unless_taken, when
 
-ONE_PIECE: Final = 8 << 20
-"""Bytes up to which a file is sent in one request; also the size of a part, unless that makes more than S3 takes."""
+ONE_PART: Final = 8 << 20
+"""Bytes of a part, unless that makes more parts than S3 takes."""
 MOST_PARTS: Final = 10_000
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html."""
 _BLOCK: Final = 1 << 20
@@ -36,7 +37,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, path: Path, check_on: CheckOn) -> Parts:
         with open(path, "rb", buffering=0) as file:
-            part_size = max(ONE_PIECE, -(-os.fstat(file.fileno()).st_size // MOST_PARTS))
+            part_size = max(ONE_PART, -(-os.fstat(file.fileno()).st_size // MOST_PARTS))
             whole = hashlib.sha256()
             size, digests = 0, []
             while True:
@@ -59,67 +60,76 @@ class Parts(Struct, frozen=True, kw_only=True):
             file.seek(number * self.part_size)
             content = file.read(min(self.part_size, self.size - number * self.part_size))
         if hashlib.sha256(content).digest() != self.digests[number]:
-            raise changed(self.path)
+            raise file_changed(self.path)
         return content
 
 
-class Upload:
-    """To be begun, sent part by part from whichever threads, and completed; or aborted as long as it is pending."""
+class S3Upload(Upload):
+    """S3 lets what is pending be paid for."""
 
-    def __init__(self, objects: Objects, key: str, parts: Parts) -> None:
-        self._objects = objects
-        self._place = {"Bucket": objects.bucket, "Key": key}
-        self._parts = parts
+    def __init__(
+        self, client: Any, bucket: str, key: str, source: Parts, check_on: CheckOn, *, if_absent: bool
+    ) -> None:
+        self._client = client
+        self._place = {"Bucket": bucket, "Key": key}
+        self._source = source
+        self._check_on = check_on
+        self._if_absent = if_absent
         self._etags: dict[int, str] = {}
         self._begun_at: datetime
         self._id: str | None = None
+        self.parts = len(source.digests)
 
     @property
     def pending(self) -> bool:
-        """S3 keeps what was sent, and lets it be paid for, until it is told what shall become of it."""
         return self._id is not None
 
     def begin(self) -> None:
-        answer = self._objects.client.create_multipart_upload(
-            **self._place, Metadata={DIGEST: self._parts.sha256}, ChecksumAlgorithm="SHA256"
+        answer = self._client.create_multipart_upload(
+            **self._place, Metadata={DIGEST_METADATA: self._source.sha256}, ChecksumAlgorithm="SHA256"
         )
         self._id, self._begun_at = answer["UploadId"], when(answer)
 
     def send(self, number: int) -> None:
-        content = self._parts.read(number)
-        answer = self._objects.client.upload_part(
+        content = self._source.read(number)
+        answer = self._client.upload_part(
             **self._place,
             UploadId=self._id,
             PartNumber=number + 1,
-            Body=self._objects.body(content),
-            **checksum(self._parts.digests[number]),
+            Body=body(content, self._check_on),
+            **checksum(self._source.digests[number]),
         )
         self._etags[number] = answer["ETag"]
 
-    def complete(self, *, if_absent: bool) -> Found:
-        """Raises Taken."""
+    def complete(self) -> StoredObject:
         parts = [
             {
                 "PartNumber": number + 1,
                 "ETag": self._etags[number],
                 "ChecksumSHA256": checksum(digest)["ChecksumSHA256"],
             }
-            for number, digest in enumerate(self._parts.digests)
+            for number, digest in enumerate(self._source.digests)
         ]
-        answer = self._objects.unless_taken(
-            self._objects.client.complete_multipart_upload,
-            if_absent=if_absent,
+        answer = unless_taken(
+            self._client.complete_multipart_upload,
+            if_absent=self._if_absent,
             **self._place,
             UploadId=self._id,
             MultipartUpload={"Parts": parts},
         )
         self._id = None
         # The time of an object that was sent in parts is when that was begun.
-        return Found(size=self._parts.size, modified_at=self._begun_at, etag=answer["ETag"], sha256=self._parts.sha256)
+        return StoredObject(
+            key=self._place["Key"],
+            size=self._source.size,
+            modified_at=self._begun_at,
+            version=answer["ETag"],
+            sha256=self._source.sha256,
+        )
 
     def abort(self) -> None:
         try:
-            self._objects.client.abort_multipart_upload(**self._place, UploadId=self._id)
+            self._client.abort_multipart_upload(**self._place, UploadId=self._id)
         except ClientError as error:
             if code_of(error) != "NoSuchUpload":
                 raise

@@ -243,6 +243,25 @@ async def test_an_attempt_without_new_frames_is_ended_although_it_logs(make_spec
     assert result.metrics.failures == {"stalled": 1}
 
 
+@pytest.mark.parametrize("timeout", ["chunk_timeout", "stall_timeout"])
+async def test_the_time_that_an_attempt_waits_for_a_worker_does_not_count(make_spec: MakeSpec, timeout: str):
+    class Queued(WorkerAdapter):
+        limits = WorkerLimits(queues=True)
+        waited = 0.0
+
+        async def run(self, request, report):
+            await asyncio.sleep(0.5)
+            self.waited = 0.5
+            report.heartbeat()
+            await asyncio.sleep(0.0 if request.attempt == 2 else 60.0)
+            return ChunkResult(exit_code=0, duration=0.0)
+
+    worker = Queued()
+    result = await JobExecutor(worker).execute(make_spec(1), options(**{timeout: 0.2}))
+    assert worker.waited == 0.5
+    assert result.metrics.failures == {"timed_out" if timeout == "chunk_timeout" else "stalled": 1}
+
+
 async def test_an_adapter_that_ignores_its_cancellation_is_left_behind_and_its_late_result_dropped(
     make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ):

@@ -18,7 +18,6 @@ from heliostat.testing import WorkerAdapterContract, WorkerUnderTest, contract
 from heliostat.testing import worker as suite
 from heliostat.worker import run_chunk
 
-contract.PATIENCE = suite.PATIENCE = 6.0  # type: ignore[misc]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +90,15 @@ class Careless(Runtime):
         return result
 
 
-def contract_of(broken: type[WorkerAdapter]) -> type[WorkerAdapterContract]:
+def contract_of(broken: type[WorkerAdapter], *, hangs: bool = False) -> type[WorkerAdapterContract]:
+    """`hangs` says that what it breaks only shows as something that never comes."""
+
     class Broken(WorkerAdapterContract):
+        @pytest.fixture(autouse=hangs)
+        def little_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+            monkeypatch.setattr(contract, "PATIENCE", 15.0)
+            monkeypatch.setattr(suite, "PATIENCE", 15.0)
+
         @pytest.fixture
         def under_test(self) -> WorkerUnderTest:
             subject = type("Subject", (Opened,), {"adapter": broken})
@@ -107,10 +113,10 @@ class TestRuntime(contract_of(Runtime)): ...  # type: ignore[misc]
 class TestLeaky(contract_of(Leaky)): ...  # type: ignore[misc]
 
 
-class TestDeaf(contract_of(Deaf)): ...  # type: ignore[misc]
+class TestDeaf(contract_of(Deaf, hangs=True)): ...  # type: ignore[misc]
 
 
-class TestSilent(contract_of(Silent)): ...  # type: ignore[misc]
+class TestSilent(contract_of(Silent, hangs=True)): ...  # type: ignore[misc]
 
 
 class TestStubborn(contract_of(Stubborn)): ...  # type: ignore[misc]

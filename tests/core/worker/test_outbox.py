@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from heliostat.worker import Outbox, relay
+from heliostat.worker import Message, Outbox, encode_message, relay
 
 
 def test_what_was_said_is_taken_once_and_of_frames_only_the_newest_number(recorder: Any) -> None:
@@ -17,8 +17,8 @@ def test_what_was_said_is_taken_once_and_of_frames_only_the_newest_number(record
     outbox.log("other", "two\n")
     outbox.frames_done(2.5)
     assert len(called) == 5
-    for line in outbox.take():
-        assert relay(line, recorder) is None
+    for message in outbox.take():
+        assert relay(encode_message(message), recorder) is None
     assert recorder.logged == {"stdout": "one\n", "stderr": "two\n"}
     assert (recorder.frames, recorder.heartbeats) == ([2.5], 1)
     assert outbox.take() == []
@@ -32,7 +32,7 @@ def test_heartbeats_are_left_out_where_nobody_wants_them() -> None:
 
 def test_many_threads_may_talk_at_once(recorder: Any) -> None:
     outbox = Outbox(lambda: None)
-    taken: list[bytes] = []
+    taken: list[Message] = []
     talking = [
         threading.Thread(target=lambda: [outbox.log("stdout", "x\n") for _ in range(500)], daemon=True)
         for _ in range(4)
@@ -41,6 +41,6 @@ def test_many_threads_may_talk_at_once(recorder: Any) -> None:
         thread.start()
     while any(thread.is_alive() for thread in talking):
         taken += outbox.take()
-    for line in [*taken, *outbox.take()]:
-        relay(line, recorder)
+    for message in [*taken, *outbox.take()]:
+        relay(encode_message(message), recorder)
     assert recorder.logged["stdout"] == "x\n" * 2000

@@ -20,9 +20,8 @@ from moto import mock_aws
 from moto.s3.models import s3_backends
 
 from heliostat.errors import ArtifactError, Misconfigured
-from heliostat_aws.artifacts import THREADS, S3ArtifactStore
+from heliostat_aws.artifacts import S3ArtifactStore
 from heliostat_aws.options import S3Options
-from heliostat_aws.s3_upload import ONE_PIECE
 
 
 def digest(content: bytes) -> str:
@@ -66,7 +65,7 @@ async def test_a_small_file_takes_one_request_and_no_new_connection(credentials:
         async with S3ArtifactStore(S3Options(url=f"s3://mirrors?endpoint_url={acceptor.url}")) as store:
             await asyncio.gather(*(store.put(f"jobs/1/{number}", film) for number in range(200)))
     assert acceptor.requests == 200
-    assert acceptor.connections <= THREADS
+    assert acceptor.connections <= S3ArtifactStore.at_once
 
 
 class _Acceptor(http.server.ThreadingHTTPServer):
@@ -112,7 +111,7 @@ class _AcceptorHandler(http.server.BaseHTTPRequestHandler):
 
 
 async def test_what_is_there_is_not_sent_again(store: S3ArtifactStore, server: Any, tmp_path: Path) -> None:
-    for size in (4, ONE_PIECE + 1):
+    for size in (4, S3ArtifactStore.one_piece + 1):
         source = tmp_path / "source"
         source.write_bytes(bytes(size))
         key = f"inputs/{digest(bytes(size))}"
@@ -186,7 +185,7 @@ async def test_without_credentials_it_does_not_open(
 )
 async def test_what_is_no_key_is_refused(store: S3ArtifactStore, server: Any, film: Path, key: str) -> None:
     for call in (store.put(key, film), store.get(key, film), store.stat(key), store.presigned_url(key, 60)):
-        with pytest.raises(ArtifactError, match=r"is no key of s3://mirrors/heliostat; keys are|is too long for S3"):
+        with pytest.raises(ArtifactError, match=r"is no key of s3://mirrors/heliostat; keys are|is too long for an S3"):
             await call
     if key.rstrip("/").rpartition("/")[0]:
         for call in (store.list(key), store.delete(key)):

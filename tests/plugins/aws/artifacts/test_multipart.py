@@ -14,9 +14,9 @@ import pytest
 
 from heliostat.errors import ArtifactError
 from heliostat_aws.artifacts import S3ArtifactStore
-from heliostat_aws.s3_upload import MOST_PARTS, ONE_PIECE, Parts
+from heliostat_aws.s3_upload import MOST_PARTS, ONE_PART, Parts
 
-SIZE = 3 * ONE_PIECE + 1
+SIZE = 3 * ONE_PART + 1
 UPLOAD = ["CreateMultipartUpload", *["UploadPart"] * 4, "CompleteMultipartUpload"]
 
 
@@ -24,7 +24,7 @@ UPLOAD = ["CreateMultipartUpload", *["UploadPart"] * 4, "CompleteMultipartUpload
 def large(tmp_path: Path) -> Path:
     """A file of four parts, no two alike."""
     path = tmp_path / "large"
-    path.write_bytes(b"".join(bytes([number]) * ONE_PIECE for number in range(4))[:SIZE])
+    path.write_bytes(b"".join(bytes([number]) * ONE_PART for number in range(4))[:SIZE])
     return path
 
 
@@ -56,7 +56,7 @@ async def test_a_file_above_the_threshold_is_sent_in_parts_side_by_side(
     stored = await store.put("film", large)
     server.intervene = lambda request: None
     assert operations(server) == UPLOAD
-    assert sorted(request.body for request in server.requests[1:-1]) == [1, ONE_PIECE, ONE_PIECE, ONE_PIECE]
+    assert sorted(request.body for request in server.requests[1:-1]) == [1, ONE_PART, ONE_PART, ONE_PART]
     assert (stored.size, stored.sha256) == (SIZE, hashlib.sha256(large.read_bytes()).hexdigest())
     found = s3.head_object(Bucket="mirrors", Key="heliostat/film", ChecksumMode="ENABLED")
     assert found["Metadata"] == {"heliostat-sha256": stored.sha256}
@@ -68,7 +68,7 @@ async def test_a_file_above_the_threshold_is_sent_in_parts_side_by_side(
 async def test_a_file_of_the_threshold_is_sent_in_one_piece(
     store: S3ArtifactStore, server: Any, tmp_path: Path
 ) -> None:
-    (tmp_path / "film").write_bytes(bytes(ONE_PIECE))
+    (tmp_path / "film").write_bytes(bytes(ONE_PART))
     await store.put("film", tmp_path / "film")
     assert operations(server) == ["PutObject"]
 
@@ -131,7 +131,7 @@ async def test_an_upload_that_is_cancelled_leaves_nothing_or_the_whole(
         assert server.count("UploadPart") == 0
 
 
-@pytest.mark.parametrize("size", [ONE_PIECE, SIZE])
+@pytest.mark.parametrize("size", [ONE_PART, SIZE])
 @pytest.mark.usefixtures("nothing_is_left")
 async def test_a_transfer_that_is_cancelled_stops_in_the_middle(
     store: S3ArtifactStore, server: Any, tmp_path: Path, size: int
@@ -156,7 +156,7 @@ async def test_a_transfer_that_is_cancelled_stops_in_the_middle(
     assert await store.list() == []
     while not server.broken:  # S3 may notice later
         await asyncio.sleep(0.001)
-    assert max(server.broken) < ONE_PIECE
+    assert max(server.broken) < ONE_PART
 
 
 async def test_a_request_that_is_cancelled_is_not_tried_again(
@@ -243,15 +243,15 @@ async def test_an_upload_that_cannot_be_aborted_is_logged(
     server.intervene = lambda request: (
         server.error("AccessDenied", "403 Forbidden") if request.operation.startswith(("Upload", "Abort")) else None
     )
-    with caplog.at_level(logging.WARNING, "heliostat.aws"), pytest.raises(ArtifactError, match="access is denied"):
+    with caplog.at_level(logging.WARNING, "heliostat"), pytest.raises(ArtifactError, match="access is denied"):
         await store.put("film", large)
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
-        "an unfinished upload is left for a lifecycle rule to remove"
+        "an unfinished upload is left for the service to remove"
     ]
 
 
 def test_no_file_makes_more_parts_than_s3_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heliostat_aws.s3_upload.ONE_PIECE", 1)
+    monkeypatch.setattr("heliostat_aws.s3_upload.ONE_PART", 1)
     for size in (1, MOST_PARTS, MOST_PARTS + 1, 5 * MOST_PARTS - 1):
         content = bytes(number % 251 for number in range(size))
         (tmp_path / "film").write_bytes(content)

@@ -21,7 +21,7 @@ from .conftest import ACCOUNT, IMAGE, REGION, Heliostat
 PACKAGE = Path(heliostat_aws.__file__).parent
 ROLES = ("coordinator", "deployer", "worker")
 
-ON_BOTH_SIDES = {"artifacts", "s3_errors", "s3_location", "s3_objects", "s3_threads", "s3_upload", "session"}
+ON_BOTH_SIDES = {"artifacts", "s3_errors", "s3_objects", "s3_upload", "s3_writes", "session"}
 BY_COORDINATORS = {"adapter", "conversation", "replies"}
 BY_WORKERS = {"handler", "reporting"}
 WITHOUT_CALLS = {"__init__", "errors", "invocation", "keys", "lines", "options", "plugin", "policy"}
