@@ -111,3 +111,5 @@ class UploadTerms(Struct, frozen=True, kw_only=True, rename="camel", forbid_unkn
 
     options: SubmissionOptions = SubmissionOptions()
     worker: WorkerChoice = WorkerChoice()
+    job_dir: str | None = None
+    """An absolute path of a directory that is there, and has what the job needs: no files come with it then."""

@@ -98,7 +98,12 @@ async def _uploaded(studio: Studio, request: Request) -> str:
             file_name=jobs[0].filename or "job",
             job=await jobs[0].read(),
             files=[(one.filename or "", one.file) for one in form.getlist("files") if not isinstance(one, str)],
+            job_dir=given.job_dir,
         )
+        if upload.files and upload.job_dir is not None:
+            raise SpecError(
+                "files come with a job that has a job directory already; leave one of them out", path="files"
+            )
         return await submit(studio, upload, given.options, given.worker)
     finally:
         await form.close()
