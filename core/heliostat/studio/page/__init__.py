@@ -20,6 +20,7 @@ from heliostat.studio.page.board import Board
 from heliostat.studio.page.job_page import JobPage
 from heliostat.studio.page.jobs_page import JobsPage
 from heliostat.studio.page.listed import Query
+from heliostat.studio.page.submit_page import SubmitPage
 from heliostat.studio.security.page_scripts import sign_page_scripts
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 _STYLE: Final = Path(__file__).with_name("style.css")
 _ICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="7" fill="#f2a71b"/>'
-    '<g stroke="#f2a71b" stroke-width="3" stroke-linecap="round"><path d="M16 2v3M16 27v3M2 16h3M27 16h3M6 6l2 2M24 24l2'
-    ' 2M6 26l2-2M24 8l2-2"/></g></svg>'
+    '<g stroke="#f2a71b" stroke-width="3" stroke-linecap="round"><path d="M16 2v3M16 27v3M2 16h3M27 16h3M6 6l2 2'
+    'M24 24l2 2M6 26l2-2M24 8l2-2"/></g></svg>'
 )
 
 
@@ -59,6 +60,10 @@ def _add_pages(board: Board) -> None:
     async def jobs(state: str = "", name: str = "", page: int = 0) -> None:
         chosen = JobState(state) if state in list(JobState) else None
         await JobsPage(board, Query(chosen, name, max(0, page))).build()
+
+    @ui.page("/submit")
+    async def new_job() -> None:
+        SubmitPage(board).build()
 
     @ui.page("/jobs/{job_id:path}")
     async def job(job_id: str) -> None:

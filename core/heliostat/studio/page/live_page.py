@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from heliostat.studio.page.board import Board
 
 LOOK_EVERY: Final = 1.0
-"""Seconds from one look at a clock to the next: what tells of ages, and of the coordinator process, may have changed."""
+"""Seconds from one look at a clock to the next: ages, and how the coordinator process is, may have changed."""
 PATIENCE: Final = 0.7
 """Seconds that a page is held back for what is to be on it. It is sent without that then."""
 DOWN_AFTER: Final = 1.0
@@ -43,6 +43,16 @@ class Source(Protocol):
 
 
 S = TypeVar("S", bound=Source)
+
+
+class Still:
+    """What a page shows that never changes."""
+
+    version = 0
+
+    async def changed(self, seen: int) -> None:
+        if seen == self.version:
+            await asyncio.Event().wait()
 
 
 class LivePage:
@@ -71,9 +81,10 @@ class LivePage:
             with Tag("nav", aria_label="Studio"):
                 for address, name in _PLACES:
                     Tag("a", name, href=address, aria_current="page" if address == place else None)
-            Tag("button", "Theme", "plain", type="button", title="Dark or light", id="theme").on_click(
-                lambda: self.pulse.turn_theme(THEME)
+            theme = Tag(
+                "button", "", "plain theme", type="button", title="Dark or light", aria_label="Theme", id="theme"
             )
+            theme.on_click(lambda: self.pulse.turn_theme(THEME))
         self.pulse = Pulse(self._sending, self._theme.set_value)
         with Tag("div", role="status", aria_live="polite"):
             self._coordinator = Tag("div", "", "banner").show(False)
