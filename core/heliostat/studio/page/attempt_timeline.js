@@ -124,6 +124,7 @@ export default {
       context.fillStyle = colour("sunken");
       for (const one of this.stretches) context.fillRect(one.x, 0, (one.end - one.begin) * one.scale, lane * this.slots);
       if (!this.bars.length) return;
+      this.drawAxis(colour, width, height);
       const gap = lane >= 6 ? 2 : lane >= 4 ? 1 : 0;
       const colours = [colour("running"), colour("succeeded"), colour("failed"), colour("cancelled")];
       for (const state of [SUCCEEDED, CANCELLED, RUNNING, FAILED]) { // what matters most comes last
@@ -142,7 +143,6 @@ export default {
           if (this.x(this.end(bar)) - left > 7) context.fillRect(left + 2, bar[SLOT] * lane + 2, 2, lane - gap - 4); // a retry
         }
       }
-      this.drawAxis(colour, width, height);
     },
     drawAxis(colour, width, height) {
       const { context, stretches } = this, top = height - AXIS;

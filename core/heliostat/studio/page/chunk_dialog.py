@@ -86,7 +86,13 @@ class ChunkDialog:
         if state is ChunkState.SUCCEEDED:
             with Tag("div", classes="actions"):
                 Tag("button", "Play", type="button").on_click(self._play_it)
-                Tag("a", "Download", "button", href=addresses.output(self._picture.status.id, self._index), download=True)
+                Tag(
+                    "a",
+                    "Download",
+                    "button",
+                    href=addresses.output(self._picture.status.id, self._index),
+                    download=True,
+                )
 
     def _show_attempts(self, attempts: Sequence[AttemptStatus]) -> None:
         Tag("h3", "Attempts")

@@ -1,7 +1,7 @@
 // One cell for each chunk, on a canvas. The server sends a number for each cell once (`reset`), then for those that have
 // changed (`patch`); what a number means is written in cells.py. The server is asked for what a cell's tip is to say.
 const PENDING = 0, RUNNING = 1, SUCCEEDED = 2, FAILED = 3;
-const LARGEST = 34; // pixels from one cell to the next
+const LARGEST = 30; // pixels from one cell to the next
 const STEPS = [[20000, 4], [60000, 3], [Infinity, 2]]; // chunks, and pixels from one cell to the next at the least
 const state = (number) => number & 3;
 const percent = (number) => (number >> 2) & 127;
@@ -23,7 +23,7 @@ export default {
     this.numbers = new Uint16Array(0);
     this.cursor = 0; // the cell that the keyboard is at
     this.asked = -1; // the cell whose tip is wanted
-    this.pitch = this.columns = 1;
+    this.pitch = this.wide = this.columns = 1;
   },
   mounted() {
     this.context = this.$refs.canvas.getContext("2d");
@@ -65,6 +65,7 @@ export default {
       while (pitch > smallest && Math.ceil(count / Math.floor(width / pitch)) * pitch > room) pitch--;
       this.pitch = pitch;
       this.columns = Math.max(1, Math.floor(width / pitch));
+      this.wide = count > this.columns ? width / this.columns : pitch; // the cells of several rows reach to the edge
       const height = Math.ceil(count / this.columns) * pitch;
       const canvas = this.$refs.canvas, scale = window.devicePixelRatio || 1;
       canvas.width = Math.round(width * scale);
@@ -88,51 +89,64 @@ export default {
       const { context, pitch, colours } = this;
       if (!colours) return;
       const number = this.numbers[index], gap = pitch >= 14 ? 2 : pitch >= 4 ? 1 : 0, side = pitch - gap;
-      const x = (index % this.columns) * pitch, y = Math.floor(index / this.columns) * pitch;
-      if (!isClear) context.clearRect(x, y, pitch, pitch);
+      const { x, y, next } = this.place_of(index), across = next - x - gap;
+      if (!isClear) context.clearRect(x, y, next - x, pitch);
+      context.save();
+      if (pitch >= 10) {
+        context.beginPath();
+        context.roundRect(x, y, across, side, pitch / 9);
+        context.clip();
+      }
       context.fillStyle = state(number) === RUNNING ? this.empty : colours[state(number)];
-      context.fillRect(x, y, side, side);
+      context.fillRect(x, y, across, side);
       if (state(number) === RUNNING) {
         const done = Math.max(side / 6, (side * percent(number)) / 100);
         context.fillStyle = colours[RUNNING];
-        context.fillRect(x, y + side - done, side, done);
+        context.fillRect(x, y + side - done, across, done);
       }
-      if (pitch < 9) return;
+      if (pitch >= 9) this.sign(number, x, y, across, side);
+      context.restore();
+    },
+    // What is to be seen without colours, too.
+    sign(number, x, y, across, side) {
+      const context = this.context;
       if (state(number) === FAILED) {
-        const inset = side * 0.3;
+        const inset = side * 0.3, left = x + (across - side) / 2;
         context.strokeStyle = this.mark;
         context.lineWidth = Math.max(1.5, side / 12);
         context.beginPath();
-        context.moveTo(x + inset, y + inset);
-        context.lineTo(x + side - inset, y + side - inset);
-        context.moveTo(x + side - inset, y + inset);
-        context.lineTo(x + inset, y + side - inset);
+        context.moveTo(left + inset, y + inset);
+        context.lineTo(left + side - inset, y + side - inset);
+        context.moveTo(left + side - inset, y + inset);
+        context.lineTo(left + inset, y + side - inset);
         context.stroke();
       } else if (isRetried(number) && state(number) !== PENDING) {
         const corner = Math.max(3, side / 3.5);
         context.fillStyle = this.mark;
         context.beginPath();
-        context.moveTo(x + side - corner, y);
-        context.lineTo(x + side, y);
-        context.lineTo(x + side, y + corner);
+        context.moveTo(x + across - corner, y);
+        context.lineTo(x + across, y);
+        context.lineTo(x + across, y + corner);
         context.fill();
       }
     },
+    place_of(index) {
+      const column = index % this.columns, y = Math.floor(index / this.columns) * this.pitch;
+      return { x: Math.round(column * this.wide), y, next: Math.round((column + 1) * this.wide) };
+    },
     around(index) {
-      const x = (index % this.columns) * this.pitch, y = Math.floor(index / this.columns) * this.pitch;
-      const size = `${this.pitch + 3}px`;
-      return { left: `${x - 2}px`, top: `${y - 2}px`, width: size, height: size };
+      const { x, y, next } = this.place_of(index);
+      return { left: `${x - 3}px`, top: `${y - 3}px`, width: `${next - x + 4}px`, height: `${this.pitch + 4}px` };
     },
     ask(index) {
       clearTimeout(this.soon);
       this.asked = index;
       this.soon = setTimeout(() => this.$emit("ask", index), 50);
-      const x = (index % this.columns) * this.pitch, y = Math.floor(index / this.columns) * this.pitch + this.pitch + 8;
-      const isRight = x > this.$el.clientWidth / 2;
-      this.place = isRight ? { right: `${this.$el.clientWidth - x - this.pitch}px`, top: `${y}px` } : { left: `${x}px`, top: `${y}px` };
+      const { x, y, next } = this.place_of(index), width = this.$el.clientWidth, top = `${y + this.pitch + 8}px`;
+      this.place = x > width / 2 ? { right: `${width - next}px`, top } : { left: `${x}px`, top };
     },
     at(event) {
-      const column = Math.floor(event.offsetX / this.pitch), row = Math.floor(event.offsetY / this.pitch);
+      const column = Math.floor(event.offsetX / this.wide), row = Math.floor(event.offsetY / this.pitch);
       const index = row * this.columns + column;
       return column >= 0 && column < this.columns && index >= 0 && index < this.numbers.length ? index : -1;
     },

@@ -78,6 +78,7 @@ class ChunkCard:
                 self._head = Tag("h2", "Chunks", id="chunks-head")
                 with Tag("div", classes="legend"):
                     self._legend = {state: Tag("span", "", str(state), data_state=str(state)) for state in ChunkState}
+                    Tag("span", "retried", "retried")
             self._map = ChunkMap(describe, on_open)
 
     def refresh(self, picture: JobPicture) -> None:
@@ -85,6 +86,8 @@ class ChunkCard:
         self._head.say(count(len(picture.cells), "chunk"))
         for state, shown in self._legend.items():
             shown.say(f"{counts[state]:,} {state}")
-        label = f"Map of {count(len(picture.cells), 'chunk')}. Arrow keys move, f and r go to the next that failed or runs,"
+        label = (
+            f"Map of {count(len(picture.cells), 'chunk')}. Arrow keys move, f and r go to the next that failed or runs,"
+        )
         self._map.label(f"{label} Enter opens.")
         self._map.show(picture.cells)

@@ -35,8 +35,8 @@ class Controls:
             }
         self._cancelling = _Question(
             "Cancel this job?",
-            "Chunks that run are ended, and what they have done so far is lost. Finished chunks stay; Resume goes on with"
-            " them.",
+            "Chunks that run are ended, and what they have done so far is lost. Finished chunks stay; Resume goes"
+            " on with them.",
             "Cancel the job",
         )
         self._deleting = _Question(

@@ -10,8 +10,8 @@ from nicegui.elements.mixins.text_element import TextElement
 
 
 class Tag(TextElement):
-    """`Tag("td", "42", "number")`: an element by the name of its tag, with a text and classes. Its attributes are keyword
-    arguments, with `_` for `-` and after a name that Python reserves."""
+    """`Tag("td", "42", "number")`: an element by the name of its tag, with a text and classes. Its attributes are
+    keyword arguments, with `_` for `-` and after a name that Python reserves."""
 
     def __init__(self, tag: str, text: str = "", classes: str = "", **attributes: Any) -> None:
         super().__init__(tag=tag, text=text)

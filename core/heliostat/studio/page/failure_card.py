@@ -43,15 +43,15 @@ class FailureCard:
         if list(shown) != list(self._groups):
             self._list.clear()
             with self._list:
-                self._groups = {key: _GroupView(group) for key, group in shown.items()}
+                self._groups = {key: _GroupView(group, place == 0) for place, (key, group) in enumerate(shown.items())}
         for key, group in shown.items():
             self._groups[key].show(group, picture, self._on_open)
 
 
 class _GroupView:
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, is_open: bool) -> None:
         self._examples: tuple[Failure, ...] = ()
-        with Tag("details", data_cause=str(group.cause)):
+        with Tag("details", data_cause=str(group.cause), open=is_open or None):
             with Tag("summary"):
                 self._times = Tag("span", "", "times")
                 Tag("span", str(group.cause).replace("_", " "), "pill failed")

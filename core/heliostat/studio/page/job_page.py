@@ -39,7 +39,7 @@ class JobPage(LivePage):
         with self.main:
             self._gone = Tag("p", "", "empty").show(False)
             with Tag("div") as self._all:
-                self._build_head()
+                self._build_title()
                 self._overall = Overall()
                 with Tag("div", classes="cards"):
                     with Tag("div", classes="wide"):
@@ -53,7 +53,7 @@ class JobPage(LivePage):
         self.live(lambda: self._job, self._refresh_job)
         ui.timer(0.5, self._throughput.begin, once=True)
 
-    def _build_head(self) -> None:
+    def _build_title(self) -> None:
         with Tag("div", classes="crumbs"):
             Tag("a", "Jobs", href="/")
             Tag("span", "/", aria_hidden="true")

@@ -45,7 +45,9 @@ class JobsPage(LivePage):
             with Tag("div", classes="filters"):
                 with Tag("div", classes="chips", role="group", aria_label="Show jobs by state"):
                     self._chips = {state: self._chip(state) for state in (None, *JobState)}
-                name = Tag("input", type="search", placeholder="Find by name", aria_label="Find jobs by name", id="name")
+                name = Tag(
+                    "input", type="search", placeholder="Find by name", aria_label="Find jobs by name", id="name"
+                )
                 name.set("^value", self._query.name)  # an attribute: the property would undo typing at each update
                 name.on("input", self._name_given, js_handler="(event) => emit(event.target.value)", throttle=0.3)
             with Tag("table", classes="jobs"):
@@ -158,8 +160,11 @@ class _Row:
         self._bar.fill(percent, word, frames)
         self._percent.say(f"{int(percent)} %")
         self._frames.say(frames)
-        self._rate.say(wording.rate(rate))
-        self._eta.say(wording.clock(eta))
+        for cell, name, text in (
+            (self._rate, "rate", wording.rate(rate)),
+            (self._eta, "eta", wording.clock(eta)),
+            (self._cost, "cost", wording.cost(job.metrics.cost_usd)),
+        ):
+            cell.say(text).mark_as(name, "number", *(["none"] if text == wording.UNKNOWN else []))
         self._worker.say(plain(job.worker.name) if job.worker else "local")
-        self._cost.say(wording.cost(job.metrics.cost_usd))
         self._age.say(wording.age(job.created_at, now)).set("title", f"{job.created_at.astimezone():%Y-%m-%d %H:%M:%S}")

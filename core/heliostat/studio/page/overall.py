@@ -11,7 +11,7 @@ from heliostat.studio.page.elements import Bar, Tag
 if TYPE_CHECKING:
     from heliostat.studio.page.picture import JobPicture
 
-_STATS: Final = ("Chunks", "Running", "Rate", "Time left", "Elapsed", "Attempts", "Retries", "Failures", "Cost")
+_STATS: Final = ("Chunks", "Running", "Frames/s", "Time left", "Elapsed", "Attempts", "Retries", "Failures", "Cost")
 
 
 class Overall:
@@ -43,7 +43,7 @@ class Overall:
         for name, text in {
             "Chunks": f"{picture.completed_chunks:,} / {status.total_chunks:,}",
             "Running": f"{running:,}" if at_once is None else f"{running:,} of {at_once:,}",
-            "Rate": wording.rate(picture.rate),
+            "Frames/s": wording.speed(picture.rate),
             "Time left": wording.clock(picture.eta),
             "Elapsed": wording.clock(picture.elapsed),
             "Attempts": f"{metrics.attempts:,}",
@@ -51,7 +51,8 @@ class Overall:
             "Failures": f"{picture.failures.count:,}",
             "Cost": wording.cost(metrics.cost_usd),
         }.items():
-            self._stats[name].say(text)
+            looks = "none" if text in ("0", wording.UNKNOWN) else "bad" if name == "Failures" else "some"
+            self._stats[name].say(text).mark_as(looks)
         error = plain(status.error or "") if status.state is JobState.FAILED else ""
         self._error.say(error).show(bool(error))
         note = _note(picture)
@@ -63,17 +64,19 @@ def _note(picture: JobPicture) -> str:
     status = picture.status
     notes = []
     if status.orphaned:
-        notes.append("Nobody runs this job: its coordinator has died. A coordinator takes it up again, or press Resume.")
+        notes.append(
+            "Nobody runs this job: its coordinator has died. A coordinator takes it up again, or press Resume."
+        )
     elif status.state is JobState.RUNNING and status.wish is not None:
-        notes.append("Chunks that run are finished first." if wording.state(status) == "pausing" else "It is being cancelled.")
+        notes.append(
+            "Chunks that run are finished first." if wording.state(status) == "pausing" else "It is being cancelled."
+        )
     elif picture.merging is not None:
         notes.append(f"All chunks are there and are being joined: {picture.merging}.")
     elif status.state is JobState.PENDING:
         notes.append("It waits for a coordinator.")
     if picture.run is not None and picture.concurrency is not None and picture.concurrency < picture.run.concurrency:
-        notes.append(
-            f"The platform throttles: {picture.concurrency:,} instead of {picture.run.concurrency:,} at once."
-        )
+        notes.append(f"The platform throttles: {picture.concurrency:,} instead of {picture.run.concurrency:,} at once.")
     notes += [f"Not told any more: {said}." for said in picture.lost_observers]
     return " ".join(notes)
 

@@ -49,7 +49,7 @@ class Player:
         film = picture.status.output
         is_new = not self._card.visible
         self._picture = picture
-        self._card.show(bool(film) or first is not None)
+        self._card.show(bool(film) or (first is not None and _is_shown(picture, first)))
         if not self._card.visible:
             return
         if is_new or (self._index is None and film is None):
@@ -100,7 +100,9 @@ class Player:
         self._link.set("href", address).show(is_here)
         self._problem.show(not (is_video or is_image))
         self._problem.say(
-            f"{plain(name)} is not a film or picture that a browser shows." if is_here else f"{plain(name)} is not here."
+            f"{plain(name)} is not a film or picture that a browser shows."
+            if is_here
+            else f"{plain(name)} is not here."
         )
         chunk = "" if index is None else plain(str(status.spec.chunks[index].id))
         self._name.say("The whole film" if index is None else f"Chunk {chunk}")
@@ -116,3 +118,8 @@ class Player:
 
     def _cannot(self) -> None:
         self._problem.say("This browser cannot play it; the download has it.").show(True)
+
+
+def _is_shown(picture: JobPicture, index: int) -> bool:
+    """Whether a browser shows what a chunk makes."""
+    return Path(picture.status.spec.chunks[index].output_file).suffix.lower() in (*_VIDEOS, *_PICTURES)

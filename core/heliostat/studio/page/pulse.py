@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
     from heliostat.studio.page.pace import Sending
 
-LOST: Final = "The connection to Studio is gone. What you see is no longer live; it goes on by itself when Studio is back."
+LOST: Final = (
+    "The connection to Studio is gone. What you see is no longer live; it goes on by itself when Studio is back."
+)
 
 
 class Pulse(ui.element, component="pulse.js"):
-    def __init__(self, sending: Sending, on_theme: Callable[[bool | None], None]) -> None:
+    def __init__(self, sending: Sending, on_theme: Callable[[bool | None], object]) -> None:
         """`on_theme`: is told whether the page is to be dark, or None when it follows the system."""
         super().__init__()
         self._props["text"] = LOST

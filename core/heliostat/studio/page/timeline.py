@@ -90,6 +90,7 @@ class TimelineCard:
                 with Tag("div", classes="legend"):
                     for state in _LEGEND:
                         Tag("span", str(state), str(state))
+                    Tag("span", "retry", "retry")
             self._timeline = Timeline(describe, on_open)
         self._card.show(False)
 

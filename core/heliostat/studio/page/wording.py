@@ -31,10 +31,16 @@ def took(seconds: float) -> str:
 
 
 def rate(frames_per_second: float | None) -> str:
+    """`18.2 frames/s`."""
+    return UNKNOWN if frames_per_second is None else f"{speed(frames_per_second)} frames/s"
+
+
+def speed(frames_per_second: float | None) -> str:
+    """Without the unit."""
     if frames_per_second is None:
         return UNKNOWN
     digits = 0 if frames_per_second >= 100 else 1 if frames_per_second >= 1 else 2
-    return f"{frames_per_second:,.{digits}f} frames/s"
+    return f"{frames_per_second:,.{digits}f}"
 
 
 def cost(usd: float) -> str:
