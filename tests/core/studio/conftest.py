@@ -75,7 +75,7 @@ class Studio:
     def kill(self) -> None:
         """`kill -9` of the web process."""
         self.process.kill()
-        self.process.wait()
+        self._close()
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end; returns its exit status."""
@@ -85,8 +85,13 @@ class Studio:
             return self.process.wait(PATIENCE)
         finally:
             self.process.kill()
-            self.process.wait()
-            self._reader.join(PATIENCE)
+            self._close()
+
+    def _close(self) -> None:
+        self.process.wait()
+        self._reader.join(PATIENCE)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
     def coordinator(self) -> int:
         """The process id of the coordinator, once it runs."""
