@@ -36,12 +36,13 @@ class ChunkDialog:
         self._shown: object = None
         self._chosen: int | None = None
         """The attempt whose log is shown, by its number; None before the first."""
-        with ui.dialog() as self._dialog, Tag("div", classes="panel", role="dialog", aria_labelledby="chunk-head"):
+        with ui.dialog() as self._dialog, Tag("div", classes="panel"):
             with Tag("header"):
                 self._head = Tag("h2", "", id="chunk-head")
                 self._state = Tag("span", "", "pill")
                 Tag("button", "Close", type="button").on_click(self._dialog.close)
             self._body = Tag("div")
+        self._dialog.props["aria-labelledby"] = "chunk-head"
         self._dialog.on("hide", self._closed, [])
 
     async def open(self, picture: JobPicture, index: int, number: int | None = None) -> None:

@@ -10,7 +10,7 @@ const isRetried = (number) => (number & 512) !== 0;
 export default {
   template: `
     <div class="canvas">
-      <canvas ref="canvas" tabindex="0" role="application" :aria-label="label" aria-describedby="chunk-map-said"
+      <canvas ref="canvas" tabindex="0" role="application" :aria-label="label" :data-cells="cells" aria-describedby="chunk-map-said"
         @mousemove="point" @mouseleave="leave" @click="click" @keydown="key" @focus="focused" @blur="leave"></canvas>
       <div class="cursor" v-if="box" :style="box"></div>
       <div class="tip" v-if="tip" :style="place">{{ tip }}</div>
@@ -18,7 +18,7 @@ export default {
     </div>`,
   props: { label: String },
   emits: ["ready", "ask", "open"],
-  data: () => ({ tip: "", said: "", place: {}, box: null }),
+  data: () => ({ tip: "", said: "", place: {}, box: null, cells: 0 }),
   created() {
     this.numbers = new Uint16Array(0);
     this.cursor = 0; // the cell that the keyboard is at
@@ -84,6 +84,7 @@ export default {
       const canvas = this.$refs.canvas;
       this.context.clearRect(0, 0, canvas.width, canvas.height);
       for (let index = 0; index < this.numbers.length; index++) this.drawCell(index, true);
+      this.cells = this.numbers.length;
     },
     drawCell(index, isClear) {
       const { context, pitch, colours } = this;

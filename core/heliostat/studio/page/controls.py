@@ -80,7 +80,7 @@ class Controls:
 
 class _Question:
     def __init__(self, question: str, consequence: str, answer: str) -> None:
-        with ui.dialog() as self._dialog, Tag("div", classes="panel small", role="alertdialog", aria_label=question):
+        with ui.dialog() as self._dialog, Tag("div", classes="panel small"):
             with Tag("header"):
                 Tag("h2", question)
             Tag("p", consequence)
@@ -88,6 +88,7 @@ class _Question:
                 keep = Tag("button", "Keep it", type="button", autofocus=True)
                 keep.on_click(lambda: self._dialog.submit(False))
                 Tag("button", answer, "grave", type="button").on_click(lambda: self._dialog.submit(True))
+        self._dialog.props.update({"role": "alertdialog", "aria-label": question})
 
     async def ask(self) -> bool:
         return bool(await self._dialog)

@@ -24,6 +24,8 @@ class Player:
         self._picture: JobPicture
         self._index: int | None = None
         """The chunk that is shown; None for the film."""
+        self._is_chosen = False
+        """Whether the visitor has chosen or played it, so that it is not to be taken away."""
         self._shown: object = None
         with Tag("section", classes="card", aria_labelledby="film-head", id="film") as self._card:
             with Tag("header"):
@@ -31,6 +33,7 @@ class Player:
                 self._link = Tag("a", "Download", download=True)
             self._video = Tag("video", controls=True, preload="none", playsinline=True, aria_labelledby="film-head")
             self._video.on("ended", self._go_on, [])
+            self._video.on("play", self._played, [])
             self._image = Tag("img", classes="frame-picture", alt="").show(False)
             self._problem = Tag("p", "", "empty").show(False)
             with Tag("div", classes="player"):
@@ -52,7 +55,7 @@ class Player:
         self._card.show(bool(film) or (first is not None and _is_shown(picture, first)))
         if not self._card.visible:
             return
-        if is_new or (self._index is None and film is None):
+        if is_new or ((film is None) == (self._index is None) and not self._is_chosen):
             self._choose(None if film else first)
         elif self._index is not None and film and self._shown == (False, self._index):
             self._shown = (True, self._index)
@@ -61,6 +64,7 @@ class Player:
 
     def play(self, index: int) -> None:
         """A finished chunk."""
+        self._is_chosen = True
         self._choose(index, at_once=True)
 
     def _step(self, direction: int) -> None:
@@ -69,7 +73,11 @@ class Player:
         find = cells.next if direction > 0 else cells.before
         found = find(ChunkState.SUCCEEDED, index)
         if found is not None:
+            self._is_chosen = True
             self._choose(found)
+
+    def _played(self) -> None:
+        self._is_chosen = True
 
     def _go_on(self) -> None:
         """A chunk has been played to its end: play the one after it."""
