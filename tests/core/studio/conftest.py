@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,11 @@ import pytest
 PATIENCE = 60.0
 """Seconds until a test gives up waiting."""
 
-WAITING = 'until [ -e "go $2" ] || [ -e go ]; do sleep 0.02; done; echo "done $2" >"$1"'
-"""A chunk that waits until it, or all of them, are let go."""
+WAITING = (
+    'echo "$2" >>runs; echo $$ >"pid $2.new"; mv "pid $2.new" "pid $2"; '
+    'until [ -e "go $2" ] || [ -e go ]; do sleep 0.02; done; echo "done $2" >"$1"'
+)
+"""A chunk that says that it was begun, and waits until it, or all of them, are let go."""
 
 
 class Studio:
@@ -142,10 +147,14 @@ def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
 class Jobs:
     """Submits jobs to a Studio and looks at them."""
 
-    def __init__(self, studio: Studio, folder: Path) -> None:
+    def __init__(
+        self, studio: Studio, folder: Path, *, check: Callable[[httpx.Response], None] = lambda answer: None
+    ) -> None:
+        """`check`: is shown every answer."""
         self.studio = studio
         self.folder = folder
         """The job directory."""
+        self.http = httpx.Client(base_url=f"{studio.api}/", timeout=PATIENCE, event_hooks={"response": [check]})
 
     def document(self, job_id: str, script: str = 'echo "$2" >"$1"', *, chunks: int = 2, **more: object) -> Any:
         """`$1` is the output and `$2` the chunk's index."""
@@ -161,15 +170,15 @@ class Jobs:
 
     def submit(self, job_id: str, script: str = 'echo "$2" >"$1"', *, options: Any = None, **more: Any) -> httpx.Response:
         given = {"job": self.document(job_id, script, **more), "jobDir": str(self.folder), "options": options or {}}
-        answer = httpx.post(f"{self.studio.api}/jobs", json=given, timeout=PATIENCE)
+        answer = self.http.post("jobs", json=given)
         assert answer.status_code == 201, answer.text
         return answer
 
     def get(self, job_id: str, path: str = "", **more: Any) -> httpx.Response:
-        return httpx.get(f"{self.studio.api}/jobs/{job_id}{path}", timeout=PATIENCE, **more)
+        return self.http.get(f"jobs/{job_id}{path}", **more)
 
     def post(self, job_id: str, path: str) -> httpx.Response:
-        return httpx.post(f"{self.studio.api}/jobs/{job_id}{path}", timeout=PATIENCE)
+        return self.http.post(f"jobs/{job_id}{path}")
 
     def state(self, job_id: str) -> Any:
         return self.get(job_id).json()["state"]
@@ -183,6 +192,16 @@ class Jobs:
         """Lets chunks go that wait; without any, all of them."""
         for name in [f"go {chunk}" for chunk in chunks] or ["go"]:
             (self.folder / name).touch()
+
+    def commands(self, *chunks: int) -> list[int]:
+        """The process ids of chunks that wait."""
+        return [int((self.folder / f"pid {chunk}").read_text()) for chunk in chunks]
+
+    @property
+    def begun(self) -> Counter[int]:
+        """How often each chunk that waits, or waited, was begun."""
+        runs = self.folder / "runs"
+        return Counter(map(int, runs.read_text().split())) if runs.exists() else Counter()
 
     def events(self, job_id: str) -> list[dict[str, Any]]:
         """What it has told so far, without frames."""
@@ -222,5 +241,45 @@ def start_studio(tmp_path: Path) -> Iterator[Callable[..., Studio]]:
 
 
 @pytest.fixture
-def jobs(studio: Studio, tmp_path: Path) -> Jobs:
-    return Jobs(studio, tmp_path)
+def jobs(studio: Studio, tmp_path: Path) -> Iterator[Jobs]:
+    made = Jobs(studio, tmp_path)
+    with made.http:
+        yield made
+
+
+@pytest.fixture
+def make_jobs(tmp_path: Path) -> Iterator[Callable[[Studio], Jobs]]:
+    """For a Studio of the test's own."""
+    with contextlib.ExitStack() as stack:
+
+        def make(studio: Studio) -> Jobs:
+            jobs = Jobs(studio, tmp_path)
+            stack.enter_context(jobs.http)
+            return jobs
+
+        yield make
+
+
+@pytest.fixture(name="until", scope="session")
+def until_fixture() -> Callable[..., None]:
+    return until
+
+
+@pytest.fixture(name="is_alive", scope="session")
+def is_alive_fixture() -> Callable[[int], bool]:
+    return is_alive
+
+
+@pytest.fixture(name="parse", scope="session")
+def parse_fixture() -> Callable[[str], list[tuple[str | None, str, str]]]:
+    return parse
+
+
+@pytest.fixture(scope="session")
+def waiting() -> str:
+    return WAITING
+
+
+@pytest.fixture(scope="session")
+def studio_type() -> type[Studio]:
+    return Studio

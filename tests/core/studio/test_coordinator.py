@@ -1,0 +1,140 @@
+"""The coordinator process: it runs what is pending, is looked after, and ends with the web process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from heliostat.studio.coordinator import Coordinator, CoordinatorState
+from heliostat.studio.coordinator_process import CoordinatorTask
+
+Until = Callable[..., None]
+
+
+def succeeded(events: list[dict[str, Any]]) -> list[int]:
+    return [event["completedChunks"] for event in events if event["type"] == "chunk_succeeded"]
+
+
+def test_pending_jobs_are_run_and_several_at_once_when_asked_for(jobs: Any, waiting: str, until: Until) -> None:
+    for name in ("one", "two"):
+        jobs.submit(f"several-{name}", waiting, chunks=1)
+    until(lambda: [jobs.state(f"several-{name}") for name in ("one", "two")] == ["running", "running"])
+    jobs.let()
+    for name in ("one", "two"):
+        assert jobs.until(f"several-{name}", "completed")["progress"] == 100
+
+
+def test_a_killed_web_process_takes_the_coordinator_and_its_commands_with_it(
+    start_studio: Callable[..., Any],
+    make_jobs: Callable[..., Any],
+    waiting: str,
+    until: Until,
+    is_alive: Callable[[int], bool],
+) -> None:
+    studio = start_studio()
+    jobs = make_jobs(studio)
+    jobs.submit("killed", waiting, chunks=3, options={"concurrency": 2})
+    jobs.let(0)
+    until(lambda: jobs.begun[2] and jobs.get("killed").json()["completedChunks"] == 1)
+    until(lambda: (jobs.folder / "pid 2").exists())
+    processes = [studio.coordinator(), *jobs.commands(1, 2)]
+    assert all(map(is_alive, processes))
+    studio.kill()
+    until(lambda: not any(map(is_alive, processes)))
+
+    studio.start()
+    jobs.let()
+    assert jobs.until("killed", "completed")["completedChunks"] == 3
+    assert succeeded(jobs.events("killed")) == [1, 2, 3]
+    assert jobs.begun[0] == 1, "what was done is done"
+
+
+def test_a_killed_coordinator_is_started_again_and_its_job_goes_on_where_it_was(
+    start_studio: Callable[..., Any],
+    make_jobs: Callable[..., Any],
+    waiting: str,
+    until: Until,
+    is_alive: Callable[[int], bool],
+) -> None:
+    studio = start_studio()
+    jobs = make_jobs(studio)
+    jobs.submit("orphan", waiting, chunks=4, options={"concurrency": 2})
+    jobs.let(0, 1)
+    until(lambda: (jobs.folder / "pid 3").exists() and jobs.get("orphan").json()["completedChunks"] == 2)
+    until(lambda: (jobs.folder / "pid 2").exists())
+    before, commands = jobs.events("orphan"), jobs.commands(2, 3)
+    os.kill(studio.coordinator(), signal.SIGKILL)
+    until(lambda: not any(map(is_alive, commands)))
+    until(lambda: jobs.begun[2] == jobs.begun[3] == 2)
+    jobs.let()
+    jobs.until("orphan", "completed")
+    after = jobs.events("orphan")
+    assert after[: len(before)] == before
+    assert succeeded(after) == [1, 2, 3, 4]
+    assert jobs.begun == Counter({0: 1, 1: 1, 2: 2, 3: 2})
+    assert "heliostat_coordinator_restarts_total 1.0" in httpx.get(f"{studio.api}/metrics").text
+    until(lambda: any("has died (signal 9)" in line for line in studio.said))
+
+
+def test_a_studio_that_ends_leaves_its_job_to_the_next_one(
+    start_studio: Callable[..., Any],
+    make_jobs: Callable[..., Any],
+    waiting: str,
+    until: Until,
+    is_alive: Callable[[int], bool],
+) -> None:
+    studio = start_studio()
+    jobs = make_jobs(studio)
+    jobs.submit("left", waiting, chunks=3, options={"concurrency": 2})
+    jobs.let(0)
+    until(lambda: (jobs.folder / "pid 2").exists() and jobs.get("left").json()["completedChunks"] == 1)
+    until(lambda: (jobs.folder / "pid 1").exists())
+    processes = [studio.coordinator(), *jobs.commands(1, 2)]
+    assert studio.end(signal.SIGINT) == 0
+    assert not any(map(is_alive, processes))
+
+    studio.start()
+    told = jobs.get("left").json()
+    assert (told["state"], told["completedChunks"]) == ("running", 1)
+    jobs.let()
+    jobs.until("left", "completed")
+    assert succeeded(jobs.events("left")) == [1, 2, 3]
+    assert jobs.begun == Counter({0: 1, 1: 2, 2: 2})
+
+
+async def test_a_coordinator_that_cannot_use_the_database_says_why_and_is_tried_again(tmp_path: Path) -> None:
+    db = tmp_path / "jobs.db"
+    db.mkdir()
+    coordinator = Coordinator(CoordinatorTask(db=f"sqlite:///{db}", at_once=1))
+    running = asyncio.create_task(coordinator.run())
+    try:
+        async with asyncio.timeout(60):
+            await _until(coordinator, CoordinatorState.DOWN)
+            problem = coordinator.status.problem
+            assert problem is not None
+            assert problem.startswith("the coordinator process has ended: ")
+            assert str(db) in problem
+            db.rmdir()
+            await _until(coordinator, CoordinatorState.RUNNING)
+            assert coordinator.alive
+            assert coordinator.status.restarts >= 1
+            coordinator.stop()
+            await running
+            assert coordinator.status.state is CoordinatorState.ENDED
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def _until(coordinator: Coordinator, state: CoordinatorState) -> None:
+    while coordinator.status.state is not state:
+        await coordinator.changed.wait()
