@@ -127,22 +127,18 @@ export default {
       this.drawAxis(colour, width, height);
       const gap = lane >= 6 ? 2 : lane >= 4 ? 1 : 0;
       const colours = [colour("running"), colour("succeeded"), colour("failed"), colour("cancelled")];
+      const inState = [[], [], [], []], retries = [];
+      for (const bar of this.bars) {
+        const left = this.x(bar[BEGAN]), wide = this.x(this.end(bar)) - left;
+        inState[bar[STATE]].push([left, bar[SLOT] * lane, Math.max(1, wide - (wide > 3 ? 1 : 0)), lane - gap]);
+        if (lane >= 8 && bar[NUMBER] > 1 && wide > 7) retries.push([left + 2, bar[SLOT] * lane + 2, 2, lane - gap - 4]);
+      }
       for (const state of [SUCCEEDED, CANCELLED, RUNNING, FAILED]) { // what matters most comes last
         context.fillStyle = colours[state];
-        for (const bar of this.bars) {
-          if (bar[STATE] !== state) continue;
-          const left = this.x(bar[BEGAN]), wide = this.x(this.end(bar)) - left;
-          context.fillRect(left, bar[SLOT] * lane, Math.max(1, wide - (wide > 3 ? 1 : 0)), lane - gap);
-        }
+        for (const [x, y, wide, high] of inState[state]) context.fillRect(x, y, wide, high);
       }
       context.fillStyle = colour("on-state");
-      if (lane >= 8) {
-        for (const bar of this.bars) {
-          if (bar[NUMBER] < 2) continue;
-          const left = this.x(bar[BEGAN]);
-          if (this.x(this.end(bar)) - left > 7) context.fillRect(left + 2, bar[SLOT] * lane + 2, 2, lane - gap - 4); // a retry
-        }
-      }
+      for (const [x, y, wide, high] of retries) context.fillRect(x, y, wide, high);
     },
     drawAxis(colour, width, height) {
       const { context, stretches } = this, top = height - AXIS;

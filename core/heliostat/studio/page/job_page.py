@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nicegui import background_tasks, ui
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from heliostat.studio.page.picture import JobPicture
     from heliostat.studio.page.slots import Bar
     from heliostat.studio.page.watched import WatchedJob
+
+
+CHART_AFTER: Final = 1.5
+"""Seconds until the chart's library is loaded, which is large: the rest of the page comes first."""
 
 
 class JobPage(LivePage):
@@ -51,7 +55,7 @@ class JobPage(LivePage):
                         self._failures = FailureCard(self._open_chunk)
             self._dialog = ChunkDialog(self.board.studio.repository, self.board.pace, self._player.play)
         self.live(lambda: self._job, self._refresh_job)
-        ui.timer(0.5, self._throughput.begin, once=True)
+        ui.timer(CHART_AFTER, self._throughput.begin, once=True)
 
     def _build_title(self) -> None:
         with Tag("div", classes="crumbs"):

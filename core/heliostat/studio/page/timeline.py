@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 DRAW_EVERY: Final = 1.0
 """Seconds between two drawings, at the least: it is drawn anew as a whole."""
+MANY: Final = 4_000
+"""Attempts from which on it is drawn less often."""
 _LEGEND: Final = (AttemptState.RUNNING, AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.CANCELLED)
 
 
@@ -51,7 +53,7 @@ class Timeline(ui.element, component="attempt_timeline.js"):
         """`now`: until when those that run have run, in seconds since the epoch."""
         is_known = slots is self._slots and self._mark is not None
         is_same = is_known and slots.changes.mark == self._mark and (now == self._now or not slots.running)
-        if not self._is_ready or is_same or time.monotonic() - self._drawn < DRAW_EVERY:
+        if not self._is_ready or is_same or time.monotonic() - self._drawn < _period(len(slots)):
             return
         changed = slots.since(self._mark if is_known else None, self._origin)
         if changed is None:
@@ -80,6 +82,10 @@ class Timeline(ui.element, component="attempt_timeline.js"):
     def _bar(self, event: events.GenericEventArguments) -> Bar | None:
         """Whatever a browser may send."""
         return None if self._slots is None or type(event.args) is not int else self._slots.bar(event.args)
+
+
+def _period(attempts: int) -> float:
+    return DRAW_EVERY * max(1.0, attempts / MANY)
 
 
 class TimelineCard:
