@@ -74,6 +74,7 @@ export default {
       this.context.setTransform(scale, 0, 0, scale, 0, 0);
       this.draw();
       if (this.box) this.box = this.around(this.cursor);
+      if (this.asked >= 0) this.lean(this.asked);
     },
     draw() {
       const style = getComputedStyle(document.body);
@@ -143,6 +144,10 @@ export default {
       clearTimeout(this.soon);
       this.asked = index;
       this.soon = setTimeout(() => this.$emit("ask", index), 50);
+      this.lean(index);
+    },
+    // The tip below a cell, and within the map's width.
+    lean(index) {
       const { x, y, next } = this.place_of(index), width = this.$el.clientWidth, top = `${y + this.pitch + 8}px`;
       this.place = x > width / 2 ? { right: `${width - next}px`, top } : { left: `${x}px`, top };
     },

@@ -68,6 +68,7 @@ class Visit:
         """A picture of the whole page, for somebody to look at."""
         if SHOTS:
             Path(SHOTS).mkdir(parents=True, exist_ok=True)
+            self.page.wait_for_timeout(700)  # until dialogs have come and canvases are drawn, for the picture alone
             self.page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
 
     def stat(self, name: str) -> Locator:
