@@ -87,10 +87,11 @@ def make_app(studio: Studio) -> FastAPI:
     """Without the security checks."""
     # NiceGUI reads this when it is imported. It is to find nothing: a Studio keeps nothing of its own.
     os.environ["NICEGUI_STORAGE_PATH"] = str(studio.settings.directory / "nicegui")
-    from heliostat.studio.api import make_api
+    from heliostat.studio.api import make_api, refusals
     from heliostat.studio.page import install
 
     app = FastAPI(openapi_url=None)
+    refusals.install(app)  # for addresses that are nobody's, such as one with a line feed in it
     app.mount("/api/v1", make_api(studio))
     install(app, studio)
     return app

@@ -168,7 +168,9 @@ class Jobs:
             **more,
         }
 
-    def submit(self, job_id: str, script: str = 'echo "$2" >"$1"', *, options: Any = None, **more: Any) -> httpx.Response:
+    def submit(
+        self, job_id: str, script: str = 'echo "$2" >"$1"', *, options: Any = None, **more: Any
+    ) -> httpx.Response:
         given = {"job": self.document(job_id, script, **more), "jobDir": str(self.folder), "options": options or {}}
         answer = self.http.post("jobs", json=given)
         assert answer.status_code == 201, answer.text
@@ -245,6 +247,7 @@ def jobs(studio: Studio, tmp_path: Path) -> Iterator[Jobs]:
     made = Jobs(studio, tmp_path)
     with made.http:
         yield made
+        made.let()  # whatever still waits
 
 
 @pytest.fixture
@@ -278,6 +281,11 @@ def parse_fixture() -> Callable[[str], list[tuple[str | None, str, str]]]:
 @pytest.fixture(scope="session")
 def waiting() -> str:
     return WAITING
+
+
+@pytest.fixture(scope="session")
+def jobs_type() -> type[Jobs]:
+    return Jobs
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,9 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_it_says_how_to_install_it(tmp_path: Path) -> None:
-    script = "import sys; sys.modules['nicegui'] = sys.modules['fastapi'] = None; from heliostat.cli.main import run; run()"
+    script = (
+        "import sys; sys.modules['nicegui'] = sys.modules['fastapi'] = None; from heliostat.cli.main import run; run()"
+    )
     assert "install it with: pip install 'heliostat[studio]'" in refused(tmp_path, python=("-c", script))
 
 

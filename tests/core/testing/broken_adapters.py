@@ -19,7 +19,6 @@ from heliostat.testing import worker as suite
 from heliostat.worker import run_chunk
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Opened(WorkerUnderTest):
     """An adapter that is not registered."""

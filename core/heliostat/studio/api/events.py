@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Final
@@ -20,6 +21,8 @@ RECONNECT_AFTER: Final = 2_000
 SEND_PATIENCE: Final = 30.0
 """Seconds that a client may take to accept what it is sent; then it is dropped, and may come again."""
 MOST_LISTENERS: Final = 1_000
+
+logger = logging.getLogger("heliostat")
 
 router = APIRouter(tags=["events"])
 
@@ -91,7 +94,10 @@ class EventStream(Response):
             leaving.cancel()
             await asyncio.wait([sending, leaving])
         if not sending.cancelled():
-            sending.result()
+            try:
+                sending.result()
+            except TimeoutError:
+                logger.info("a client does not accept the events that it asked for, and is dropped")
 
     async def _send(self, send: Send) -> None:
         async with aclosing(self._batches):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from heliostat import log_path
-from heliostat.studio.api.openapi import answers
+from heliostat.studio.api.openapi import file_answers
 from heliostat.studio.api.parameters import Index, InStudio, JobId, Number
 from heliostat.studio.files import FileAnswer, open_inside
 from heliostat.studio.problems import Refused, problem
@@ -25,7 +25,7 @@ router = APIRouter(tags=["logs"])
 @router.get(
     "/jobs/{job_id}/chunks/{index}/attempts/{number}/log",
     summary="What an attempt has written on stdout and stderr",
-    **answers(None, 404, 416, 503, media_type="text/plain"),
+    **file_answers("text/plain", 404, 503),
 )
 async def show_log(
     studio: InStudio,

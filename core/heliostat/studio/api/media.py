@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from heliostat import AttemptState, ChunkState, output_key
-from heliostat.studio.api.openapi import answers
+from heliostat.studio.api.openapi import file_answers
 from heliostat.studio.api.parameters import Index, InStudio, JobId
 from heliostat.studio.files import FileAnswer, media_type, open_inside
 from heliostat.studio.problems import Problem, Refused, problem
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["media"])
 
-_FILE = answers(None, 404, 416, 503, media_type="*/*")
-_PICTURE = answers(None, 404, 503, media_type="image/jpeg")
+_FILE = file_answers("*/*", 404, 503)
+_PICTURE = file_answers("image/jpeg", 404, 503, parts=False)
 OneFile = Annotated[
     str | None,
     Query(alias="file", max_length=4096, description="The path of one of several outputs."),

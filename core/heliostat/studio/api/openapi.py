@@ -55,6 +55,17 @@ def answers(kind: type | None, *problems: int, status: int = 200, media_type: st
     return {"response_class": Response, "status_code": status, "responses": responses}
 
 
+def file_answers(media_type: str, *problems: int, parts: bool = True) -> Any:
+    """Arguments of a route that answers with a file, or, with `parts`, a range of it, unless the caller has it."""
+    found = answers(None, *problems, media_type=media_type)
+    found["responses"][304] = {"description": HTTPStatus.NOT_MODIFIED.phrase}
+    if parts:
+        content = {media_type: {"schema": {"type": "string"}}}
+        found["responses"][206] = {"description": HTTPStatus.PARTIAL_CONTENT.phrase, "content": content}
+        found["responses"][416] = refusal(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE.phrase)
+    return found
+
+
 def refusal(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": reference("Problem")}}}
 
@@ -94,6 +105,7 @@ def schemas() -> dict[str, Any]:
     )
     document = job_schema(_REFERENCE)
     del document["$schema"]
+    components["Submission"]["properties"]["job"] = reference("JobDocument")
     return {**components, **document.pop("$defs"), "Event": event, "JobDocument": document}
 
 

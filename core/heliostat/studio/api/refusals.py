@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from heliostat import errors
 from heliostat.studio.problems import Problem, Refused, problem, problem_response
@@ -28,6 +29,7 @@ _KNOWN: Final[Mapping[type[errors.HeliostatError], tuple[int, str, str]]] = {
     errors.RepositoryUnavailable: (503, "repository-unavailable", "The database cannot be used at the moment"),
 }
 """Status, name and title. All others are faults in the program or the database: 500."""
+_METHODS: Final = ("DELETE", "GET", "HEAD", "POST")
 RETRY_AFTER: Final = 2
 """Seconds after which a database may be there again."""
 
@@ -90,9 +92,20 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     details = {404: "there is nothing at this address", 405: "this address does not take that method"}
-    return problem_response(
-        problem(error.status_code, details.get(error.status_code) or str(error.detail)), error.headers
-    )
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+    return problem_response(problem(error.status_code, details.get(error.status_code) or str(error.detail)), headers)
+
+
+def _methods(request: Request) -> Iterable[str]:
+    """What the address takes. The framework tells only what its first route does."""
+    scopes = ({**request.scope, "method": method} for method in _METHODS)
+    return [
+        scope["method"]
+        for scope in scopes
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 async def _fault(request: Request, error: Exception) -> Response:

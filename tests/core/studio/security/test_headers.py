@@ -19,7 +19,8 @@ def directives(answer: httpx.Response) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/", 200), ("/nothing", 404), ("/api/v1/jobs", 200), ("/api/v1/jobs/x", 404), ("/api/v2", 404)]
+    ("path", "status"),
+    [("/", 200), ("/nothing", 404), ("/api/v1/jobs", 200), ("/api/v1/jobs/x", 404), ("/api/v2", 404)],
 )
 def test_every_answer_has_them(path: str, status: int, studio: Any) -> None:
     answer = httpx.get(f"{studio.url}{path}")

@@ -93,9 +93,7 @@ def test_the_socket_of_pages_wants_the_token_too(guarded: Any, websocket: Callab
     assert websocket(guarded.port, origin, f"Cookie: {cookie(guarded)}") == 101
 
 
-def test_a_token_of_ones_own_is_asked_for_on_this_machine_too(
-    start_studio: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_token_of_ones_own_is_asked_for_on_this_machine_too(start_studio: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "token").write_text("my own, which is 16\n".replace(", ", "-").replace(" ", "-"))
     studio = start_studio("--token-file", tmp_path / "token")
     assert studio.link.endswith("/?token=my-own-which-is-16")

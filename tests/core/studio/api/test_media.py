@@ -1,0 +1,136 @@
+"""The film, outputs of chunks, and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FILES = ["/film", "/chunks/1/output"]
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_file_is_sent_whole_in_part_and_not_again(path: str, rendered: Any, problem: Any) -> None:
+    whole = rendered.get("rendered", path)
+    data = Path(rendered.folder, "film.mp4" if path == "/film" else "out/1.mp4").read_bytes()
+    assert (whole.status_code, whole.content) == (200, data)
+    assert whole.headers["content-type"] == "video/mp4"
+    assert whole.headers["accept-ranges"] == "bytes"
+    assert whole.headers["content-disposition"].startswith("inline")
+    size, etag = len(data), whole.headers["etag"]
+
+    head = rendered.http.head(f"jobs/rendered{path}")
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(size))
+
+    for asked, first, end in (("0-9", 0, 10), ("10-", 10, size), ("-7", size - 7, size), (f"5-{size * 2}", 5, size)):
+        part = rendered.get("rendered", path, headers={"Range": f"bytes={asked}"})
+        assert (part.status_code, part.content) == (206, data[first:end])
+        assert part.headers["content-range"] == f"bytes {first}-{end - 1}/{size}"
+
+    for asked in (f"{size}-", "-0", f"{size * 9}-{size * 10}"):
+        refused = rendered.get("rendered", path, headers={"Range": f"bytes={asked}"})
+        assert problem(refused) == (416, "no-such-range")
+        assert refused.headers["content-range"] == f"bytes */{size}"
+    for asked in ("bytes=9-5", "bytes=-", "lines=1-2", "bytes=0-1,4-5", "bytes=x-y"):
+        assert rendered.get("rendered", path, headers={"Range": asked}).content == data, asked
+
+    part = {"Range": "bytes=0-9"}
+    assert rendered.get("rendered", path, headers={**part, "If-Range": etag}).status_code == 206
+    assert rendered.get("rendered", path, headers={**part, "If-Range": '"other"'}).content == data
+    assert rendered.get("rendered", path, headers={"If-None-Match": f'"other", {etag}'}).status_code == 304
+    assert rendered.get("rendered", path, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert (
+        rendered.get("rendered", path, headers={"If-Modified-Since": whole.headers["last-modified"]}).status_code == 304
+    )
+
+
+def test_a_poster_is_a_picture_of_the_film(rendered: Any) -> None:
+    poster = rendered.get("rendered", "/poster")
+    assert poster.headers["content-type"] == "image/jpeg"
+    assert poster.content.startswith(b"\xff\xd8\xff")
+    assert poster.content.endswith(b"\xff\xd9")
+    assert rendered.get("rendered", "/poster", headers={"If-None-Match": poster.headers["etag"]}).status_code == 304
+    assert rendered.get("rendered", "/poster").content == poster.content
+
+
+def test_what_is_not_there_is_told(jobs: Any, waiting: str, problem: Any, until: Any) -> None:
+    jobs.submit("unfinished", waiting, chunks=2, options={"concurrency": 2})
+    jobs.let(0)
+    until(lambda: jobs.get("unfinished").json()["completedChunks"] == 1)
+    assert problem(jobs.get("unfinished", "/film")) == (404, "no-film")
+    assert problem(jobs.get("unfinished", "/chunks/1/output")) == (404, "no-output")
+    assert problem(jobs.get("unfinished", "/chunks/2/output")) == (404, "no-output")
+    assert problem(jobs.get("unfinished", "/poster")) == (404, "no-poster"), "text is no picture"
+    done = jobs.get("unfinished", "/chunks/0/output")
+    assert done.text == "done 0\n"
+    assert done.headers["content-type"] == "text/plain; charset=utf-8"
+    assert problem(jobs.get("unfinished", "/chunks/0/output", params={"file": "../../etc/passwd"})) == (
+        404,
+        "no-output",
+    )
+    jobs.let()
+    jobs.until("unfinished", "completed")
+    Path(jobs.folder, "out/0.txt").unlink()
+    assert problem(jobs.get("unfinished", "/chunks/0/output")) == (404, "not-here")
+
+
+@pytest.mark.parametrize("output", ["out/{chunk}.html", "out/{chunk}.svg", "out/{chunk}"])
+def test_what_a_browser_could_run_is_sent_to_be_saved(output: str, jobs: Any) -> None:
+    name = f"saved-{output[-4:].strip('.}')}"
+    jobs.submit(name, 'echo "<script>alert(1)</script>" >"$1"', output=output)
+    jobs.until(name, "completed")
+    answer = jobs.get(name, "/chunks/0/output")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith("attachment")
+
+
+def test_a_link_out_of_the_job_directory_is_not_followed(
+    jobs: Any, problem: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "0.txt").write_text("secret")
+    jobs.submit("linked")
+    jobs.until("linked", "completed")
+    assert jobs.get("linked", "/chunks/0/output").text == "0\n"
+    Path(jobs.folder, "out").rename(jobs.folder / "before")
+    Path(jobs.folder, "out").symlink_to(elsewhere)
+    assert problem(jobs.get("linked", "/chunks/0/output")) == (404, "not-here")
+    Path(jobs.folder, "out").unlink()
+    Path(jobs.folder, "out").mkdir()
+    Path(jobs.folder, "out/0.txt").symlink_to("../before/0.txt")
+    assert jobs.get("linked", "/chunks/0/output").text == "0\n", "a link inside of it may be followed"
+
+
+def test_what_is_only_in_an_artifact_store_is_told_with_its_url(
+    jobs: Any, problem: Any, served_worker: Any, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    (tmp_path / "token").write_text("a-token-of-16-and-more")
+    worker = served_worker(directory=tmp_path / "work", token="a-token-of-16-and-more")
+    try:
+        options = {"url": worker.url, "artifacts": f"file://{store}", "token_file": str(tmp_path / "token")}
+        given = {
+            "job": jobs.document("afar"),
+            "jobDir": str(jobs.folder),
+            "worker": {"name": "http", "options": options},
+        }
+        answer = jobs.http.post("jobs", json=given)
+        assert answer.status_code == 201, answer.text
+        jobs.until("afar", "completed")
+    finally:
+        worker.close()
+    answer = jobs.get("afar", "/chunks/0/output")
+    assert problem(answer) == (404, "elsewhere")
+    assert Path(answer.json()["url"].removeprefix("file://")).read_text() == "0\n"
+
+
+def test_a_playlist_makes_ffmpeg_read_nothing_else(rendered: Any, jobs: Any, problem: Any) -> None:
+    """A file says itself what it is, whatever its name says."""
+    list_of_another = f"ffconcat version 1.0\nfile {rendered.folder}/film.mp4\n"
+    playlist = f"#EXTM3U\n#EXTINF:1,\n{rendered.folder}/out/0.mp4\n#EXT-X-ENDLIST\n"
+    for index, text in enumerate((list_of_another, playlist)):
+        (jobs.folder / "text").write_text(text)
+        jobs.submit(f"playlist-{index}", 'cat text >"$1"', chunks=1, output="out/{chunk}.mp4")
+        jobs.until(f"playlist-{index}", "completed")
+        assert problem(jobs.get(f"playlist-{index}", "/poster")) == (404, "no-poster")
