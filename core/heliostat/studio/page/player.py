@@ -101,7 +101,9 @@ class Player:
         is_video, is_image = is_here and suffix in _VIDEOS, is_here and suffix in _PICTURES
         self._shown = (bool(status.output), index)
         self._video.show(is_video).set("autoplay", at_once or None)
-        self._video.set("poster", addresses.poster(status.id) if is_video and not at_once else None)
+        # The poster is the film's; of a chunk the browser is to show its own first frame.
+        self._video.set("poster", addresses.poster(status.id) if is_video and index is None else None)
+        self._video.set("preload", "none" if index is None else "metadata")
         self._video.set("src", address if is_video else None)
         self._image.show(is_image).set("src", address if is_image else None)
         self._image.set("alt", plain(name))
