@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,3 +110,11 @@ def test_nothing_makes_the_server_fail(start_studio: Callable[..., Any], tmp_pat
     assert done.returncode == 0, done.stdout
     assert "No issues found" in done.stdout or " 0 failures" in done.stdout or "passed" in done.stdout, done.stdout
     assert not any("Traceback" in line for line in studio.said)
+
+
+def test_the_readme_tells_of_every_route(studio: Any) -> None:
+    document = httpx.get(f"{studio.api}/openapi.json").json()
+    readme = Path(__file__).parents[4].joinpath("README.md").read_text()
+    section = readme.partition("### API")[2].partition("### ")[0]
+    told = set(re.findall(r"`(GET|HEAD|POST|DELETE) (/\S*)`", section))
+    assert told == {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
