@@ -32,7 +32,7 @@ def test_a_job_is_listed_with_how_far_it_is(studio: Any, jobs: Any, visit: Visit
 
 def test_jobs_are_found_by_name_and_state_and_in_pages(studio: Any, jobs: Any, visit: Visits) -> None:
     for number in range(27):
-        jobs.submit(f"paged-{number}", name=f"Paged {number}", chunks=1)
+        jobs.submit(f"paged-{number}", name=f"Paged {number}", chunks=1, output=f"{number}/{{chunk}}.txt")
     jobs.submit("paged-broken", "exit 3", name="Paged broken", chunks=1, options={"retries": 0})
     jobs.until("paged-broken", "failed")
     jobs.until("paged-26", "completed")
