@@ -127,13 +127,14 @@ class ChunkDialog:
     def _show_log(self, number: int) -> None:
         self._chosen = number
         status = self._picture.status
-        path = log_path(Path(status.settings.job_dir or "."), status.id, self._index, number)
+        folder = Path(status.settings.job_dir or ".")
+        path = log_path(folder, status.id, self._index, number)
         self._log.clear()
         with self._log:
             with Tag("div", classes="where"):
                 Tag("h3", f"Log of attempt {number}")
                 Tag("a", "whole log", href=addresses.log(status.id, self._index, number), target="_blank")
-            LogView(self._pace, f"Log of attempt {number}", path)
+            LogView(self._pace, f"Log of attempt {number}", folder, path)
 
     def _play_it(self) -> None:
         self._dialog.close()

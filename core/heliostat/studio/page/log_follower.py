@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from heliostat import plain_lines
+from heliostat.studio.files import open_inside
 
 TAIL: Final = 64 * 1024
 """Bytes of a log that are read of what was there before."""
@@ -26,7 +27,9 @@ class LogFollower:
     """Where a log has been read to. Whole lines only, until nothing more is added: of a line that is not yet ended
     nobody knows what will be seen of it."""
 
-    def __init__(self, path: Path, *, tail: int = TAIL) -> None:
+    def __init__(self, folder: Path, path: Path, *, tail: int = TAIL) -> None:
+        """`folder`: the job directory, which the log lies in; a link that leads out of it leads nowhere."""
+        self._folder = folder
         self._path = path
         self._tail = tail
         self._place: int | None = None
@@ -46,8 +49,11 @@ class LogFollower:
         """What is new; at most about `PIECE`. Nothing while there is no such file. Who reads much slower than the log
         grows is told its end."""
         head = ""
+        file = open_inside(self._folder, self._path.absolute())
+        if file is None:
+            return ""
         try:
-            with self._path.open("rb") as file:
+            with file:
                 size = os.fstat(file.fileno()).st_size
                 if self._place is None or size - self._place > FARTHEST * self._tail:
                     head = self._skip(file, size)

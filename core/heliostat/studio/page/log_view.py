@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 class LogView(ui.element, component="log_tail.js"):
-    def __init__(self, pace: Pace, label: str, path: Path) -> None:
+    def __init__(self, pace: Pace, label: str, folder: Path, path: Path) -> None:
         super().__init__()
         self._props["label"] = label
         self._pace = pace
+        self._folder = folder
         self._path = path
         self._sending = Sending(pace)
         self._task: asyncio.Task[None] | None = None
@@ -42,7 +43,7 @@ class LogView(ui.element, component="log_tail.js"):
 
     async def _follow(self) -> None:
         self.run_method("clear")
-        async for text in LogFollower(self._path).follow():
+        async for text in LogFollower(self._folder, self._path).follow():
             await self._sending.turn()
             self._sending.sent(lambda number, text=text: self.run_method("add", text, number))  # type: ignore[misc]
 
