@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from heliostat.lazy import import_on_demand
 
 if TYPE_CHECKING:
+    from heliostat.builtin.console.terminal import plain, plain_lines
     from heliostat.contracts.artifacts import Artifact, ArtifactStore, output_key
     from heliostat.contracts.progress import ProgressSink
     from heliostat.contracts.repository import (
@@ -150,6 +151,8 @@ _WHERE = {
     "open_worker": "plugins",
     "output_key": "contracts.artifacts",
     "parse_spec": "planning.load",
+    "plain": "builtin.console.terminal",
+    "plain_lines": "builtin.console.terminal",
     "registry": "plugins",
     "to_builtins": "model.codec",
     "to_json": "model.codec",
@@ -234,6 +237,8 @@ __all__ = [
     "open_worker",
     "output_key",
     "parse_spec",
+    "plain",
+    "plain_lines",
     "registry",
     "to_builtins",
     "to_json",

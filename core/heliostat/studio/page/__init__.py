@@ -1,13 +1,26 @@
-"""The web page, made with NiceGUI. `install` puts it into the application of the server."""
+"""The web page, made with NiceGUI. `install` puts it into the application of the server.
+
+What is shown is read from the repository once for all browsers (`watched`, `listed`, shared by `board`) and kept as a
+`picture`; pages (`live_page` and what is made of it) and their parts read that and nothing else. A browser is sent what
+has changed since it was sent something last, when it has drawn that (`pace`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from nicegui import app as pages
 from nicegui import ui
 from nicegui.client import templates
 
-from heliostat.studio.page import job_list
+from heliostat import JobState
+from heliostat.studio.page.board import Board
+from heliostat.studio.page.job_page import JobPage
+from heliostat.studio.page.jobs_page import JobsPage
+from heliostat.studio.page.listed import Query
+from heliostat.studio.page.submit_page import SubmitPage
 from heliostat.studio.security.page_scripts import sign_page_scripts
 
 if TYPE_CHECKING:
@@ -15,9 +28,43 @@ if TYPE_CHECKING:
 
     from heliostat.studio.studio import Studio
 
+_STYLE: Final = Path(__file__).with_name("style.css")
+_ICON: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="7" fill="#f2a71b"/>'
+    '<g stroke="#f2a71b" stroke-width="3" stroke-linecap="round"><path d="M16 2v3M16 27v3M2 16h3M27 16h3M6 6l2 2'
+    'M24 24l2 2M6 26l2-2M24 8l2-2"/></g></svg>'
+)
+
 
 def install(app: FastAPI, studio: Studio) -> None:
     """Whatever `app` does not serve otherwise is a page from then on."""
     sign_page_scripts(templates.env)
-    job_list.install(studio)
-    ui.run_with(app, title="Heliostat Studio", dark=None, tailwind=False, show_welcome_message=False)
+    style = pages.add_static_file(local_file=_STYLE, url_path="/studio/style.css")
+    board = Board(studio, f"{style}?{hashlib.sha256(_STYLE.read_bytes()).hexdigest()[:12]}")
+    pages.on_shutdown(board.close)
+    _add_pages(board)
+    ui.run_with(
+        app,
+        title="Heliostat Studio",
+        favicon=_ICON,
+        dark=None,
+        language="en-GB",
+        tailwind=False,
+        binding_refresh_interval=None,
+        show_welcome_message=False,
+    )
+
+
+def _add_pages(board: Board) -> None:
+    @ui.page("/")
+    async def jobs(state: str = "", name: str = "", page: int = 0) -> None:
+        chosen = JobState(state) if state in list(JobState) else None
+        await JobsPage(board, Query(chosen, name, max(0, page))).build()
+
+    @ui.page("/submit")
+    async def new_job() -> None:
+        SubmitPage(board).build()
+
+    @ui.page("/jobs/{job_id:path}")
+    async def job(job_id: str) -> None:
+        await JobPage(board, job_id).build()

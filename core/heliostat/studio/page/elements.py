@@ -1,0 +1,72 @@
+"""Plain HTML elements. Text is always text: nothing that is shown is ever read as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+from nicegui import events
+from nicegui.elements.mixins.text_element import TextElement
+
+
+class Tag(TextElement):
+    """`Tag("td", "42", "number")`: an element by the name of its tag, with a text and classes. Its attributes are
+    keyword arguments, with `_` for `-` and after a name that Python reserves."""
+
+    def __init__(self, tag: str, text: str = "", classes: str = "", **attributes: Any) -> None:
+        super().__init__(tag=tag, text=text)
+        self._classes[:] = classes.split()
+        for name, value in attributes.items():
+            self.set(name, value)
+
+    def set(self, name: str, value: Any) -> Self:
+        """An attribute; None takes it away. What stays the same is not sent again."""
+        key = name.rstrip("_").replace("_", "-")
+        if self._props.get(key) != value:
+            self._props.set_optional(key, value)
+        return self
+
+    def say(self, text: str) -> Self:
+        """Change the text. What stays the same is not sent again."""
+        if self.text != text:
+            self.text = text
+        return self
+
+    def mark_as(self, *classes: str) -> Self:
+        """Have these classes and no others."""
+        if list(self._classes) != list(classes):
+            self._classes[:] = classes
+        return self
+
+    def show(self, visible: bool) -> Self:
+        if self.visible != visible:
+            self.visible = visible
+        return self
+
+    def on_click(self, handler: Callable[[], Any]) -> Self:
+        async def clicked(_: events.GenericEventArguments) -> None:
+            result = handler()
+            if result is not None:
+                await result
+
+        return self.on("click", clicked, [])
+
+
+class Bar(Tag):
+    """How much of something is done. A screen reader is told, too."""
+
+    def __init__(self, label: str, classes: str = "") -> None:
+        super().__init__(
+            "div", classes=f"bar {classes}", role="progressbar", aria_label=label, aria_valuemin=0, aria_valuemax=100
+        )
+        with self:
+            self._fill = Tag("div", classes="fill")
+
+    def fill(self, percent: float, state: str, told: str) -> None:
+        """`percent`: 0 to 100. `told`: the same in words."""
+        # As the console has it: never 100 before all is done.
+        self.set("aria_valuenow", int(percent)).set("aria_valuetext", told)
+        width = f"{percent:.2f}%"
+        if self._fill.style.get("width") != width:
+            self._fill.style["width"] = width
+        self._fill.mark_as("fill", state)

@@ -1,0 +1,109 @@
+"""The timeline of a job's attempts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from nicegui import ui
+
+from heliostat import AttemptState
+from heliostat.studio.page.elements import Tag
+from heliostat.studio.page.wording import count
+
+if TYPE_CHECKING:
+    from nicegui import events
+
+    from heliostat.studio.page.picture import JobPicture
+    from heliostat.studio.page.slots import Bar, Slots
+
+DRAW_EVERY: Final = 1.0
+"""Seconds between two drawings, at the least: it is drawn anew as a whole."""
+MANY: Final = 4_000
+"""Attempts from which on it is drawn less often."""
+_LEGEND: Final = (AttemptState.RUNNING, AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.CANCELLED)
+
+
+class Timeline(ui.element, component="attempt_timeline.js"):
+    """Sends all attempts when the browser is ready for them, and afterwards what has changed."""
+
+    def __init__(self, describe: Callable[[Bar], str], on_open: Callable[[Bar], None]) -> None:
+        """`describe`: what the tip of an attempt says. `on_open`: one was chosen."""
+        super().__init__()
+        self._slots: Slots | None = None
+        """What the browser has."""
+        self._mark: int | None = None
+        self._origin = 0.0
+        self._is_ready = False
+        self._drawn = float("-inf")
+        self._now = 0.0
+        self._describe = describe
+        self._on_open = on_open
+        self.on("ready", self._ready)
+        self.on("ask", self._ask)
+        self.on("open", self._open)
+
+    def label(self, text: str) -> None:
+        """What it is to a screen reader."""
+        if self._props.get("label") != text:
+            self._props["label"] = text
+
+    def show(self, slots: Slots, now: float) -> None:
+        """`now`: until when those that run have run, in seconds since the epoch."""
+        is_known = slots is self._slots and self._mark is not None
+        is_same = is_known and slots.changes.mark == self._mark and (now == self._now or not slots.running)
+        if not self._is_ready or is_same or time.monotonic() - self._drawn < _period(len(slots)):
+            return
+        changed = slots.since(self._mark if is_known else None, self._origin)
+        if changed is None:
+            self._origin = slots.began or now
+            self.run_method("reset", slots.first, slots.all(self._origin), slots.count, self._after_origin(now))
+        else:
+            self.run_method("patch", slots.first, changed, slots.count, self._after_origin(now))
+        self._slots, self._mark, self._now, self._drawn = slots, slots.changes.mark, now, time.monotonic()
+
+    def _after_origin(self, now: float) -> int:
+        return round(1000 * (now - self._origin))
+
+    def _ready(self, event: events.GenericEventArguments) -> None:
+        self._is_ready, self._mark, self._drawn = True, None, float("-inf")
+        if self._slots is not None:
+            self.show(self._slots, self._now)
+
+    def _ask(self, event: events.GenericEventArguments) -> None:
+        if (bar := self._bar(event)) is not None:
+            self.run_method("tell", event.args, self._describe(bar))
+
+    def _open(self, event: events.GenericEventArguments) -> None:
+        if (bar := self._bar(event)) is not None:
+            self._on_open(bar)
+
+    def _bar(self, event: events.GenericEventArguments) -> Bar | None:
+        """Whatever a browser may send."""
+        return None if self._slots is None or type(event.args) is not int else self._slots.bar(event.args)
+
+
+def _period(attempts: int) -> float:
+    return DRAW_EVERY * max(1.0, attempts / MANY)
+
+
+class TimelineCard:
+    def __init__(self, describe: Callable[[Bar], str], on_open: Callable[[Bar], None]) -> None:
+        with Tag("section", classes="card", aria_labelledby="timeline-head") as self._card:
+            with Tag("header"):
+                Tag("h2", "Timeline", id="timeline-head")
+                with Tag("div", classes="legend"):
+                    for state in _LEGEND:
+                        Tag("span", str(state), str(state))
+                    Tag("span", "retry", "retry")
+            self._timeline = Timeline(describe, on_open)
+        self._card.show(False)
+
+    def refresh(self, picture: JobPicture) -> None:
+        slots = picture.slots
+        self._card.show(bool(slots.count))
+        attempts, lanes = count(slots.first + len(slots), "attempt"), count(slots.count, "slot")
+        told = f"{attempts} in {lanes}" + (f", of which the last {len(slots):,} are shown" if slots.first else "")
+        self._timeline.label(f"Timeline of {told}. The chunks' attempts are listed where a chunk is opened.")
+        self._timeline.show(slots, picture.now)
