@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from heliostat.studio.coordinator import Coordinator, CoordinatorState
 from heliostat.studio.coordinator_process import CoordinatorTask
 
@@ -25,7 +23,7 @@ def succeeded(events: list[dict[str, Any]]) -> list[int]:
 
 def test_pending_jobs_are_run_and_several_at_once_when_asked_for(jobs: Any, waiting: str, until: Until) -> None:
     for name in ("one", "two"):
-        jobs.submit(f"several-{name}", waiting, chunks=1)
+        jobs.submit(f"several-{name}", waiting, chunks=1, output=f"{name}/{{chunk}}")
     until(lambda: [jobs.state(f"several-{name}") for name in ("one", "two")] == ["running", "running"])
     jobs.let()
     for name in ("one", "two"):
@@ -80,7 +78,7 @@ def test_a_killed_coordinator_is_started_again_and_its_job_goes_on_where_it_was(
     assert after[: len(before)] == before
     assert succeeded(after) == [1, 2, 3, 4]
     assert jobs.begun == Counter({0: 1, 1: 1, 2: 2, 3: 2})
-    assert "heliostat_coordinator_restarts_total 1.0" in httpx.get(f"{studio.api}/metrics").text
+    assert "heliostat_coordinator_restarts_total 1.0" in studio.request("GET", f"{studio.api}/metrics").text
     until(lambda: any("has died (signal 9)" in line for line in studio.said))
 
 
