@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from heliostat.studio.coordinator import Coordinator, CoordinatorState
 from heliostat.studio.coordinator_process import CoordinatorTask
@@ -25,7 +24,7 @@ def succeeded(events: list[dict[str, Any]]) -> list[int]:
 
 def test_pending_jobs_are_run_and_several_at_once_when_asked_for(jobs: Any, waiting: str, until: Until) -> None:
     for name in ("one", "two"):
-        jobs.submit(f"several-{name}", waiting, chunks=1)
+        jobs.submit(f"several-{name}", waiting, chunks=1, output=f"{name}/{{chunk}}")
     until(lambda: [jobs.state(f"several-{name}") for name in ("one", "two")] == ["running", "running"])
     jobs.let()
     for name in ("one", "two"):
@@ -80,7 +79,7 @@ def test_a_killed_coordinator_is_started_again_and_its_job_goes_on_where_it_was(
     assert after[: len(before)] == before
     assert succeeded(after) == [1, 2, 3, 4]
     assert jobs.begun == Counter({0: 1, 1: 1, 2: 2, 3: 2})
-    assert "heliostat_coordinator_restarts_total 1.0" in httpx.get(f"{studio.api}/metrics").text
+    assert "heliostat_coordinator_restarts_total 1.0" in studio.request("GET", f"{studio.api}/metrics").text
     until(lambda: any("has died (signal 9)" in line for line in studio.said))
 
 
@@ -108,6 +107,34 @@ def test_a_studio_that_ends_leaves_its_job_to_the_next_one(
     jobs.until("left", "completed")
     assert succeeded(jobs.events("left")) == [1, 2, 3]
     assert jobs.begun == Counter({0: 1, 1: 2, 2: 2})
+
+
+def test_several_studios_on_one_database_run_each_job_once_and_tell_the_same(
+    start_studio: Callable[..., Any], make_jobs: Callable[..., Any], waiting: str, until: Until
+) -> None:
+    one = start_studio()
+    two = start_studio("--db", one.db)
+    first, second = make_jobs(one), make_jobs(two)
+    names = [f"shared-{index}" for index in range(6)]
+    for index, name in enumerate(names):
+        (first, second)[index % 2].submit(
+            name, f'echo {index} >>begun; echo >"$1"', chunks=1, output=f"{name}/{{chunk}}"
+        )
+    for name in names:
+        first.until(name, "completed")
+        assert first.get(name).json() == second.get(name).json()
+        assert first.events(name) == second.events(name)
+    assert sorted((first.folder / "begun").read_text().split()) == [str(index) for index in range(6)]
+
+    first.submit("taken-over", waiting, chunks=2, options={"concurrency": 2})
+    until(lambda: first.begun[0] and first.begun[1])
+    runs = str(first.get("taken-over").json()["coordinator"])
+    killed, left = (one, second) if str(one.coordinator()) in re.findall(r"\d+", runs) else (two, first)
+    killed.kill()
+    until(lambda: left.begun[0] == left.begun[1] == 2)
+    left.let()
+    left.until("taken-over", "completed")
+    assert succeeded(left.events("taken-over")) == [1, 2]
 
 
 async def test_a_coordinator_that_cannot_use_the_database_says_why_and_is_tried_again(tmp_path: Path) -> None:

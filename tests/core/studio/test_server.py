@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 START: dict[str, Any] = {"env": {**os.environ, "HELIOSTAT_PLUGINS": ""}, "capture_output": True, "text": True}
 
@@ -85,29 +84,18 @@ print([name for name in sys.modules if name.startswith("heliostat.studio") or na
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_prints_its_link_once_and_ends_with_both_processes(
-    number: signal.Signals, start_studio: Callable[..., Any], is_alive: Callable[[int], bool]
+def test_it_prints_its_link_once_and_ends_with_both_processes_although_somebody_listens(
+    start_studio: Callable[..., Any], make_jobs: Callable[..., Any], waiting: str, is_alive: Callable[[int], bool]
 ) -> None:
     studio = start_studio()
-    assert studio.link == f"{studio.url}"
-    assert httpx.get(studio.url).status_code == 200
+    assert studio.link == studio.url
     coordinator = studio.coordinator()
-    with httpx.stream("GET", f"{studio.api}/version"):
-        assert studio.end(number) == 0
-    assert not is_alive(coordinator)
-    assert studio.said == [f"heliostat: studio serves at {studio.link}\n"]
-
-
-def test_it_ends_although_somebody_listens(
-    start_studio: Callable[..., Any], make_jobs: Callable[..., Any], waiting: str
-) -> None:
-    studio = start_studio()
     jobs = make_jobs(studio)
     jobs.submit("heard", waiting)
-    with httpx.stream("GET", f"{studio.api}/jobs/heard/events", timeout=60) as answer:
+    with httpx.stream("GET", f"{studio.api}/jobs/heard/events", timeout=60, verify=False) as answer:
         pieces = answer.iter_text()
         assert next(pieces).startswith("retry:")
-        assert studio.end() == 0
+        assert studio.end(signal.SIGINT) == 0
         "".join(pieces)  # the end is a proper one
+    assert not is_alive(coordinator)
     assert studio.said == [f"heliostat: studio serves at {studio.link}\n"]

@@ -46,7 +46,7 @@ class Controls:
         )
 
     def refresh(self, picture: JobPicture) -> None:
-        self._refusals = _refusals(picture.status, picture.cells.counts[STATES.index(ChunkState.FAILED)])
+        self._refusals = refusals(picture.status, picture.cells.counts[STATES.index(ChunkState.FAILED)])
         for name, button in self._buttons.items():
             refusal = self._refusals[name]
             # Still to be reached with the keyboard, so that it can say why.
@@ -94,7 +94,7 @@ class _Question:
         return bool(await self._dialog)
 
 
-def _refusals(job: JobStatus, failed: int) -> dict[str, str | None]:
+def refusals(job: JobStatus, failed: int) -> dict[str, str | None]:
     """For each button, why it does nothing; None where it does."""
     state = job.state
     runs = state in _ACTIVE and not job.orphaned
@@ -116,4 +116,8 @@ def _refusals(job: JobStatus, failed: int) -> dict[str, str | None]:
         pause = asked
         cancel = asked if job.wish == "cancel" else None
     delete = "The job is running; cancel it first." if state is JobState.RUNNING and not job.orphaned else None
+    if not runs and job.coordinator is not None:  # the last that a coordinator does is to give its lease back
+        resume = resume or "Its coordinator is about to let go of it."
+        retry = retry or resume
+        delete = resume
     return {"Pause": pause, "Resume": resume, "Retry": retry, "Cancel": cancel, "Delete": delete}

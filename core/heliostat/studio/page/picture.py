@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from heliostat import (
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 LOST_OBSERVERS = 5
 """Observers that were given up on which are named, the newest."""
+
+
+_plain_worker = lru_cache(maxsize=1_000)(plain)
+"""Many chunks share few workers: each name is kept once."""
 
 
 class JobPicture:
@@ -67,7 +72,7 @@ class JobPicture:
         self.slots.load(attempts)
         self.failures.load(attempt for attempt in attempts if attempt.state is AttemptState.FAILED)
         self.workers = {
-            attempt.index: plain(attempt.result.worker)
+            attempt.index: _plain_worker(attempt.result.worker)
             for attempt in attempts
             if attempt.result is not None and attempt.result.worker
         }
@@ -136,7 +141,7 @@ class JobPicture:
                 self.cells.succeeded(event.index, event.attempt)
                 self.slots.ended(event.index, event.attempt, event.time, AttemptState.SUCCEEDED)
                 if event.result.worker:
-                    self.workers[event.index] = plain(event.result.worker)
+                    self.workers[event.index] = _plain_worker(event.result.worker)
             case AttemptFailed():
                 self.cells.attempt_failed(event.index, event.attempt)
                 self.slots.ended(event.index, event.attempt, event.time, AttemptState.FAILED)

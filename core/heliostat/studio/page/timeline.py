@@ -53,7 +53,8 @@ class Timeline(ui.element, component="attempt_timeline.js"):
         """`now`: until when those that run have run, in seconds since the epoch."""
         is_known = slots is self._slots and self._mark is not None
         is_same = is_known and slots.changes.mark == self._mark and (now == self._now or not slots.running)
-        if not self._is_ready or is_same or time.monotonic() - self._drawn < _period(len(slots)):
+        is_soon = slots.running and time.monotonic() - self._drawn < _period(len(slots))
+        if not self._is_ready or is_same or is_soon:
             return
         changed = slots.since(self._mark if is_known else None, self._origin)
         if changed is None:

@@ -71,7 +71,7 @@ class Conformity:
 
 @pytest.fixture(scope="session")
 def conformity(studio: Any) -> Conformity:
-    return Conformity(httpx.get(f"{studio.api}/openapi.json").json())
+    return Conformity(studio.request("GET", f"{studio.api}/openapi.json").json())
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import pytest
 def test_jobs_are_listed_the_newest_first_filtered_and_in_pages(jobs: Any) -> None:
     for index in range(5):
         script = "exit 3" if index % 2 else 'echo >"$1"'
-        jobs.submit(f"listed-{index}", script, chunks=1, name=f"Listed {index}", options={"retries": 0})
+        more = {"name": f"Listed {index}", "output": f"{index}/{{chunk}}", "options": {"retries": 0}}
+        jobs.submit(f"listed-{index}", script, chunks=1, **more)
     for index in range(5):
         jobs.until(f"listed-{index}", "failed" if index % 2 else "completed")
 

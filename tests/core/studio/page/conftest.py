@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 CHROMIUM = os.environ.get("HELIOSTAT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -40,17 +40,31 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-class Visit:
-    """A page in a browser of its own, with nothing in its console that should not be there."""
+@pytest.fixture(scope="module")
+def contexts(browser: Browser) -> Callable[..., BrowserContext]:
+    """Browsers as different people have them: those who have the same share what was loaded, which costs much."""
+    opened: dict[str, BrowserContext] = {}
 
-    def __init__(self, browser: Browser, url: str, *, phone: bool = False, dark: bool = False, **context: Any) -> None:
+    def context(*, phone: bool = False, dark: bool = False, **more: Any) -> BrowserContext:
+        key = repr((phone, dark, more))
+        if key not in opened:
+            opened[key] = browser.new_context(
+                viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]
+                color_scheme="dark" if dark else "light",
+                **more,
+            )
+            opened[key].set_default_timeout(PATIENCE)
+        return opened[key]
+
+    return context
+
+
+class Visit:
+    """A page, with nothing in its console that should not be there."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
         self._url = url
-        self.context = browser.new_context(
-            viewport=PHONE if phone else DESKTOP,  # type: ignore[arg-type]
-            color_scheme="dark" if dark else "light",
-            **context,
-        )
-        self.context.set_default_timeout(PATIENCE)
+        self.context = context
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
         self.page.on("console", self._said)
@@ -109,17 +123,18 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
+def visit(contexts: Callable[..., BrowserContext]) -> Iterator[Callable[..., Visit]]:
     """Opens pages; in the end none of them may have had anything to complain about."""
     visits: list[Visit] = []
 
     def open_page(url: str, path: str, **how: Any) -> Visit:
-        visits.append(Visit(browser, url, **how))
+        visits.append(Visit(contexts(**how), url))
         return visits[-1].go(path)
 
     yield open_page
     for one in visits:
-        one.context.close()
+        one.page.close()
+        one.context.clear_cookies()
     for one in visits:
         one.no_complaints()
 

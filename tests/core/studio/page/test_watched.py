@@ -132,7 +132,7 @@ async def test_who_comes_later_sees_the_same(
     )
     early = watch()
     gate.let(0, 1)
-    one = await early.until(lambda picture: picture.cells.counts == [1, 2, 1, 1])
+    one = await early.until(lambda picture: picture.cells.counts == [1, 2, 1, 1] and picture.frames_done == 10.0)
     late = watch()
     other = await late.until(lambda picture: picture.progress is not None)
     assert other.cells.all() == one.cells.all()

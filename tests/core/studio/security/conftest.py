@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+ARGUMENTS = ("--host", "0.0.0.0", "--allow-host", "farm.example", "--allow-submit")
 TOKEN = re.compile(r"\?token=([\w-]{32,})$")
 
 
@@ -51,7 +52,7 @@ def websocket() -> Callable[..., int]:
 
 
 class Guarded:
-    """A Studio that other machines may reach, and so asks for a token."""
+    """A Studio that other machines may reach, and so asks for a token; they may submit jobs."""
 
     def __init__(self, studio: Any) -> None:
         found = TOKEN.search(studio.link)
@@ -60,11 +61,11 @@ class Guarded:
         self.bearer = {"Authorization": f"Bearer {self.token}"}
 
     def get(self, path: str, **more: Any) -> httpx.Response:
-        return httpx.get(f"{self.studio.url}{path}", timeout=60, **more)
+        return self.studio.request("GET", f"{self.studio.url}{path}", **more)
 
 
 @pytest.fixture(scope="session")
 def guarded(tmp_path_factory: pytest.TempPathFactory, studio_type: Any) -> Iterator[Guarded]:
-    started = studio_type(tmp_path_factory.mktemp("guarded"), "--host", "0.0.0.0", "--allow-host", "farm.example")
+    started = studio_type(tmp_path_factory.mktemp("guarded"), *ARGUMENTS)
     yield Guarded(started)
     assert started.end() == 0, "".join(started.said)

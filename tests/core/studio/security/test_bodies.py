@@ -40,7 +40,9 @@ def test_one_that_does_not_say_so_is_refused_when_it_gets_too_large(kind: str, s
             yield bytes(MEGABYTE // 4)
 
     try:
-        answer = httpx.post(f"{studio.api}/jobs", content=pieces(), headers={"Content-Type": kind}, timeout=60)
+        answer = studio.request(
+            "POST", f"{studio.api}/jobs", content=pieces(), headers={"Content-Type": kind}, timeout=60
+        )
     except httpx.WriteError:
         pass  # the connection was closed in the middle of it
     else:
@@ -52,7 +54,7 @@ def test_one_that_does_not_say_so_is_refused_when_it_gets_too_large(kind: str, s
 def test_nothing_is_left_of_an_upload_that_was_too_large(studio: Any) -> None:
     before = set(studio.directory.iterdir()) if studio.directory.exists() else set()
     files = [("job", ("job.json", b"{}")), ("files", ("large", bytes(2 * MEGABYTE)))]
-    assert httpx.post(f"{studio.api}/jobs", files=files, timeout=60).status_code == 413
+    assert studio.request("POST", f"{studio.api}/jobs", files=files, timeout=60).status_code == 413
     assert not {path for path in set(studio.directory.iterdir()) - before if (path / "large").exists()}
 
 

@@ -23,7 +23,7 @@ def directives(answer: httpx.Response) -> dict[str, list[str]]:
     [("/", 200), ("/nothing", 404), ("/api/v1/jobs", 200), ("/api/v1/jobs/x", 404), ("/api/v2", 404)],
 )
 def test_every_answer_has_them(path: str, status: int, studio: Any) -> None:
-    answer = httpx.get(f"{studio.url}{path}")
+    answer = studio.request("GET", f"{studio.url}{path}")
     assert answer.status_code == status
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
@@ -33,13 +33,13 @@ def test_every_answer_has_them(path: str, status: int, studio: Any) -> None:
 
 
 def test_refusals_have_them_too(studio: Any) -> None:
-    answer = httpx.get(studio.url, headers={"Host": "evil.example"})
+    answer = studio.request("GET", studio.url, headers={"Host": "evil.example"})
     assert answer.status_code == 421
     assert directives(answer)["frame-ancestors"] == ["'none'"]
 
 
 def test_answers_of_the_api_run_nothing_and_are_not_kept(studio: Any) -> None:
-    answer = httpx.get(f"{studio.api}/jobs")
+    answer = studio.request("GET", f"{studio.api}/jobs")
     assert directives(answer)["default-src"] == ["'none'"]
     assert "script-src" not in directives(answer)
     assert answer.headers["cache-control"] == "no-store"
@@ -48,7 +48,7 @@ def test_answers_of_the_api_run_nothing_and_are_not_kept(studio: Any) -> None:
 def test_only_the_pages_own_scripts_run(studio: Any) -> None:
     nonces = set()
     for _ in range(2):
-        answer = httpx.get(studio.url)
+        answer = studio.request("GET", studio.url)
         sources = directives(answer)["script-src"]
         assert "'unsafe-inline'" not in sources
         nonce = next(source[len("'nonce-") : -1] for source in sources if source.startswith("'nonce-"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from heliostat.studio.security.hosts import host_name
@@ -15,13 +14,13 @@ Raw = Callable[..., tuple[int, str]]
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST.", "[::1]", "127.0.0.1:1"])
 def test_it_is_reached_under_this_machines_own_names(name: str, studio: Any) -> None:
-    assert httpx.get(f"{studio.api}/version", headers={"Host": name}).status_code == 200
+    assert studio.request("GET", f"{studio.api}/version", headers={"Host": name}).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["evil.example", "127.0.0.1.evil.example", "evil.example:8470", "10.0.0.1", "[::2]"])
 @pytest.mark.parametrize("path", ["/", "/api/v1/jobs", "/nothing"])
 def test_a_name_that_was_rebound_to_it_is_refused(name: str, path: str, studio: Any) -> None:
-    answer = httpx.get(f"{studio.url}{path}", headers={"Host": name})
+    answer = studio.request("GET", f"{studio.url}{path}", headers={"Host": name})
     assert answer.status_code == 421
     assert answer.json()["type"] == "urn:heliostat:problem:wrong-host"
 

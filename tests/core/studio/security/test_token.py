@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 HTML = {"Accept": "text/html"}
@@ -38,7 +37,7 @@ def test_a_wrong_token_is_none(wrong: str, guarded: Any, raw: Callable[..., tupl
     for header in (f"Authorization: Bearer {token}", f"Cookie: heliostat-studio-{guarded.port}={token}"):
         status, _ = raw(guarded.port, f"GET /api/v1/jobs HTTP/1.1\nHost: 127.0.0.1\n{header}")
         assert status == 401, header
-    assert httpx.get(f"{guarded.studio.url}/", params={"token": token}).status_code == 401
+    assert guarded.studio.request("GET", f"{guarded.studio.url}/", params={"token": token}).status_code == 401
 
 
 def test_the_token_is_taken_as_a_bearers(guarded: Any) -> None:
@@ -97,5 +96,8 @@ def test_a_token_of_ones_own_is_asked_for_on_this_machine_too(start_studio: Call
     (tmp_path / "token").write_text("my own, which is 16\n".replace(", ", "-").replace(" ", "-"))
     studio = start_studio("--token-file", tmp_path / "token")
     assert studio.link.endswith("/?token=my-own-which-is-16")
-    assert httpx.get(f"{studio.api}/jobs").status_code == 401
-    assert httpx.get(f"{studio.api}/jobs", headers={"Authorization": "Bearer my-own-which-is-16"}).status_code == 200
+    assert studio.request("GET", f"{studio.api}/jobs").status_code == 401
+    assert (
+        studio.request("GET", f"{studio.api}/jobs", headers={"Authorization": "Bearer my-own-which-is-16"}).status_code
+        == 200
+    )
