@@ -62,15 +62,26 @@ class JobQueue:
     async def _run(self, status: JobStatus) -> None:
         try:
             if status.state is JobState.PENDING:
-                await self._manager.start(status.id)
+                begun = await self._manager.start(status.id)
             else:
-                await self._manager.resume(status.id)
-            self.ran.append(status.id)
+                begun = await self._manager.take_over(status.id)
+            if begun.state is JobState.RUNNING:
+                self.ran.append(status.id)
             await self._manager.wait(status.id)
         except (LeaseHeld, WrongState, JobNotFound):
             return  # somebody else was quicker
+        except RepositoryUnavailable as error:
+            if not self._watch:
+                raise
+            logger.warning("job %s, trying again: %s", status.id, error)
+            self._tried.pop(status.id, None)
+            await asyncio.sleep(LOOK_EVERY)
         except HeliostatError as error:
             logger.error("job %s: %s", status.id, error)
+            await asyncio.sleep(LOOK_EVERY)
+        except Exception:  # of somebody's plugin, say; the other jobs go on
+            logger.exception("job %s", status.id)
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _next(self) -> JobStatus | None:
         """The oldest job that waits; those that were left before those that are new."""

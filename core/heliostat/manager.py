@@ -111,10 +111,10 @@ class JobManager:
         """Pause at once what this manager runs, give the leases back, close the repository.
 
         With `hand_over` jobs are not paused but left as they are, for another coordinator to go on with: they read
-        `running`, and are orphaned."""
+        `running`, and are orphaned. What was asked to pause or to end does so."""
         runs = list(self._runs.values())
         for run in runs:
-            if hand_over:
+            if hand_over and not await self._is_to_end(run):
                 run.handed_over = True
                 run.execution.abort(LeaseLost(f"job {run.lease.job_id} is left to another coordinator"))
             else:
@@ -263,6 +263,16 @@ class JobManager:
             raise WrongState(f"job {job_id} is completed; there is nothing to resume")
         return await self._continue(job_id, options)
 
+    async def take_over(self, job_id: str) -> JobStatus:
+        """Go on with a job whose coordinator has died, or do with it what that was asked to: pause or cancel it.
+
+        Raises WrongState when it is no longer such a job, and LeaseHeld when somebody runs it.
+        """
+        wish = (await self.get(job_id)).wish
+        if wish is not None:
+            return await self._ask(job_id, wish)
+        return await self._continue(job_id, None, wanted=JobState.RUNNING)
+
     async def retry(self, job_id: str, options: JobExecutionOptions | None = None) -> JobStatus:
         """Run only the failed chunks of a job again, and the join when nothing is missing then.
 
@@ -276,14 +286,14 @@ class JobManager:
 
         Nothing that is done is done again. Raises WrongState and LeaseHeld as `resume` and `retry` do.
         """
-        status = await self.get(job_id)
-        if status.state in (JobState.COMPLETED, JobState.PENDING):
-            raise WrongState(f"job {job_id} is {status.state}; there is nothing to enqueue")
-        failed = await self._failed_chunks(status) if failed_only else ()
+        await self._open()
+        await self._enqueued_chunks(await self._repository.get(job_id), failed_only)
         lease = await self._acquire(job_id)
         try:
-            if failed:
-                settings = msgspec.structs.replace(status.settings, only_chunks=failed)
+            status = await self._repository.get(job_id)  # somebody may have run it since
+            only = await self._enqueued_chunks(status, failed_only)
+            if only != status.settings.only_chunks:
+                settings = msgspec.structs.replace(status.settings, only_chunks=only)
                 await self._repository.configure(lease, msgspec.structs.replace(status, settings=settings))
                 self._options.pop(job_id, None)
             await self._repository.commit(lease, Batch(job=JobChange(state=JobState.PENDING)))
@@ -343,6 +353,12 @@ class JobManager:
         if isinstance(self._executor, JobExecutor):
             return self._executor.stitcher_for(spec)
         return open_stitcher(spec.merge.stitcher, **spec.merge.options)
+
+    async def _enqueued_chunks(self, status: JobStatus, failed_only: bool) -> tuple[int | str, ...] | None:
+        """The chunks that a job which is enqueued is to run; None for all that are missing. Raises WrongState."""
+        if status.state in (JobState.COMPLETED, JobState.PENDING):
+            raise WrongState(f"job {status.id} is {status.state}; there is nothing to enqueue")
+        return (await self._failed_chunks(status) if failed_only else ()) or None
 
     async def _failed_chunks(self, status: JobStatus) -> tuple[int | str, ...]:
         """The ids of the chunks that a retry runs; none when all that is left is to join. Raises WrongState."""
@@ -429,9 +445,12 @@ class JobManager:
             )
             # Not left to the run, so that whoever looks from now on sees that the job runs.
             await self._repository.commit(lease, Batch(job=JobChange(state=JobState.RUNNING)))
-        except (PluginError, SpecError, AttemptError) as error:
+        except Exception as error:
+            if isinstance(error, HeliostatError) and not isinstance(error, (PluginError, SpecError, AttemptError)):
+                await self._release(lease)
+                raise
             # Nobody who runs the job could do better.
-            await self._repository.commit(lease, Batch(job=JobChange(state=JobState.FAILED, error=str(error))))
+            await self._repository.commit(lease, Batch(job=JobChange(state=JobState.FAILED, error=_sentence(error))))
             await self._release(lease)
             raise
         except BaseException:
@@ -508,17 +527,32 @@ class JobManager:
             return await self._repository.wish(job_id, wish)
         try:
             # Nobody runs it, so the wish is carried out here; the state may have changed before the lease was ours.
-            if (await self._repository.get(job_id)).state is not JobState.COMPLETED:
+            if (await self._repository.get(job_id)).state is status.state:
                 await self._repository.commit(lease, Batch(job=JobChange(state=wanted)))
         finally:
             await self._release(lease)
         return await self._repository.get(job_id)
+
+    async def _is_to_end(self, run: _Run) -> bool:
+        """Whether somebody has asked for it; then it ends without waiting for running chunks."""
+        wish = None
+        with contextlib.suppress(HeliostatError):
+            wish = (await self._repository.get(run.lease.job_id)).wish
+        if wish is Wish.CANCEL:
+            run.execution.cancel()
+        elif wish is Wish.PAUSE or run.execution.stopping is JobState.PAUSED:
+            run.execution.pause(now=True)
+        return wish is not None or run.execution.stopping is not None
 
     async def _release(self, lease: Lease) -> None:
         try:
             await self._repository.release(lease)
         except HeliostatError as error:  # it runs out by itself
             logger.debug("job %s: %s", lease.job_id, error)
+
+
+def _sentence(error: Exception) -> str:
+    return str(error) if isinstance(error, HeliostatError) else f"{type(error).__name__}: {error}"
 
 
 def _without_dead_coordinator(status: JobStatus) -> JobStatus:

@@ -533,6 +533,65 @@ async def test_only_failed_chunks_may_be_put_back(open_manager, make_spec, tmp_p
         await page.enqueue(job, failed_only=True)
 
 
+async def test_what_is_resumed_after_a_retry_that_failed_is_all_that_is_missing(open_manager, make_spec, tmp_path):
+    worker = ScriptedWorker(lambda request: FAILED if request.chunk.id == 1 and request.attempt < 3 else None)
+    runner, page = open_manager(worker), open_manager()
+    job = await page.submit(make_spec(4), options(tmp_path, retries=0, concurrency=1))
+    await runner.run_pending()
+    await page.enqueue(job, failed_only=True)
+    await runner.run_pending()
+    assert (await page.get(job)).state is JobState.FAILED
+    await page.enqueue(job)
+    await runner.run_pending()
+    assert (await page.get(job)).state is JobState.COMPLETED
+
+
+async def test_a_job_that_cannot_be_begun_fails_and_the_others_go_on(open_manager, make_spec, tmp_path):
+    """Not even the adapter can be opened, for a reason that nobody has foreseen; the next time it can."""
+
+    class Poisoned(ScriptedWorker):
+        opened = 0
+
+        async def __aenter__(self):
+            self.opened += 1
+            if self.opened == 1:
+                raise RuntimeError("not foreseen")
+            return self
+
+    first, second = open_manager(Gate()), open_manager(Poisoned())
+    poison = await first.submit(make_spec(2, id="poison"), options(tmp_path))
+    other = await first.submit(make_spec(2, id="other"), options(tmp_path), start=False)
+    async with asyncio.timeout(30):
+        while not first.running_chunks(poison):
+            await asyncio.sleep(0.01)
+    await first.close(hand_over=True)
+    assert other in await second.run_pending(take_over=True)
+    assert (await second.get(other)).state is JobState.COMPLETED
+    failed = await second.get(poison)
+    assert failed.state is JobState.FAILED
+    assert "not foreseen" in failed.error
+
+
+async def test_what_was_asked_to_pause_is_paused_when_it_is_handed_over(open_manager, make_spec, tmp_path):
+    first, second = open_manager(Gate()), open_manager(ScriptedWorker())
+    job = await first.submit(make_spec(2), options(tmp_path))
+    async with asyncio.timeout(30):
+        while not first.running_chunks(job):
+            await asyncio.sleep(0.01)
+    await second.pause(job)
+    await first.close(hand_over=True)
+    assert (await second.get(job)).state is JobState.PAUSED
+    assert await second.run_pending(take_over=True) == []
+
+
+async def test_only_what_is_left_is_taken_over(open_manager, make_spec, tmp_path):
+    manager = open_manager(ScriptedWorker(lambda request: FAILED))
+    job = await manager.submit(make_spec(1), options(tmp_path, retries=0))
+    assert (await manager.wait(job)).state is JobState.FAILED
+    with pytest.raises(errors.WrongState, match="is failed, no longer running"):
+        await manager.take_over(job)
+
+
 async def test_a_manager_that_watches_runs_what_comes_and_what_is_put_back(open_manager, make_spec, tmp_path):
     runner, page = open_manager(ScriptedWorker()), open_manager()
     working = asyncio.create_task(runner.run_pending(watch=True))

@@ -164,6 +164,11 @@ class Execution:
         self._ledger.stop(error)
 
     @property
+    def stopping(self) -> JobState | None:
+        """What the job is about to be, once it was told to stop."""
+        return self._stopping
+
+    @property
     def running_chunks(self) -> int:
         return len(self._running)
 

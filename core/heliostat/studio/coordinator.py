@@ -72,7 +72,10 @@ class Coordinator:
         while not self._ending.is_set():
             began = time.monotonic()
             self._tell(CoordinatorState.STARTING, restarts)
-            problem = await self._run_once(restarts)
+            try:
+                problem = await self._run_once(restarts)
+            except Exception as error:
+                problem = f"the coordinator process could not be followed ({type(error).__name__}: {error})"
             if self._ending.is_set():
                 break
             if time.monotonic() - began > STEADY:

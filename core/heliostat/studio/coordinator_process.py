@@ -68,8 +68,18 @@ async def coordinate(task: CoordinatorTask, follow_parent: Callable[[Callable[[]
 
 def tell(news: News) -> None:
     with contextlib.suppress(OSError):  # the web process has gone, which standard input tells
-        sys.stdout.buffer.write(msgspec.json.encode(news) + b"\n")
-        sys.stdout.buffer.flush()
+        os.write(_news, msgspec.json.encode(news) + b"\n")
+
+
+_news = 1
+"""The descriptor that news are written to."""
+
+
+def _keep_news_apart() -> None:
+    """Whatever else prints, such as somebody's plugin, must not get among them."""
+    global _news
+    _news = os.dup(1)
+    os.dup2(2, 1)
 
 
 def _follow_parent(gone: Callable[[], object]) -> None:
@@ -96,6 +106,7 @@ class _Sentences(logging.Formatter):
 
 
 def main() -> int:
+    _keep_news_apart()
     handler = logging.StreamHandler()
     handler.setFormatter(_Sentences())
     logging.getLogger("heliostat").addHandler(handler)

@@ -20,6 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from heliostat.studio.clients import has_left
 from heliostat.studio.problems import problem, problem_response
 
 PIECE: Final = 256 << 10
@@ -132,19 +133,32 @@ class FileAnswer(Response):
                     headers["content-range"] = f"bytes {first}-{end - 1}/{self._size}"
                     headers["content-length"] = str(end - first)
             await send({"type": "http.response.start", "status": status, "headers": headers.raw})
-            if scope["method"] == "GET":
-                await self._send(send, self._start + first, end - first)
+            if scope["method"] == "GET" and not await self._send(receive, send, self._start + first, end - first):
+                return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send(self, send: Send, first: int, length: int) -> None:
-        """Raises OSError when the file has become shorter: the connection breaks, and nobody takes it for the whole."""
+    async def _send(self, receive: Receive, send: Send, first: int, length: int) -> bool:
+        """Whether the client was there to the end: one that seeks in a film leaves, which sending does not tell.
+
+        Raises OSError when the file has become shorter: the connection breaks, and nobody takes it for the whole.
+        """
+        leaving = asyncio.create_task(has_left(receive))
+        try:
+            return await self._send_pieces(leaving, send, first, length)
+        finally:
+            leaving.cancel()
+
+    async def _send_pieces(self, leaving: asyncio.Task[None], send: Send, first: int, length: int) -> bool:
         while length > 0:
+            if leaving.done():
+                return False
             data = await asyncio.to_thread(os.pread, self._file.fileno(), min(PIECE, length), first)
             if not data:
                 raise OSError("the file has become shorter while it was sent")
             await send({"type": "http.response.body", "body": data, "more_body": True})
             first += len(data)
             length -= len(data)
+        return True
 
     def _is_known(self, asked: Headers) -> bool:
         """Whether the client has it already."""

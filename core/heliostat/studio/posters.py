@@ -29,7 +29,7 @@ KEPT: Final = 200
 """Pictures, and files of which none could be made."""
 TRY_AGAIN: Final = 60.0
 """Seconds after which a picture is tried again that could not be made."""
-LARGEST_FRAME: Final = 16384 * 16384
+LARGEST_FRAME: Final = 8192 * 4320
 """Pixels of a frame that ffmpeg may unpack."""
 
 # What a file says that it is does not count: a playlist would have ffmpeg read other files, and tell of them.
@@ -98,7 +98,7 @@ async def _draw(number: int) -> bytes | None:
         *(ffmpeg, "-v", "error", "-nostdin", "-threads", "1"),
         *("-protocol_whitelist", "file", "-format_whitelist", _FORMATS, "-max_pixels", str(LARGEST_FRAME)),
         *("-i", f"/dev/fd/{number}", "-map", "0:v:0", "-frames:v", "1"),
-        *("-vf", f"thumbnail=24,scale={WIDTH}:-2", "-c:v", "mjpeg", "-q:v", "4", "-f", "image2pipe", "pipe:1"),
+        *("-vf", f"scale={WIDTH}:-2,thumbnail=24", "-c:v", "mjpeg", "-q:v", "4", "-f", "image2pipe", "pipe:1"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

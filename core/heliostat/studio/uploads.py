@@ -79,6 +79,8 @@ def _there(job_dir: str) -> Path:
 
 def _unpack(directory: Path, upload: Upload) -> Path:
     """A new folder with the job file and its files. Raises SpecError and OSError."""
+    if "/" in _inside(upload.file_name):
+        raise SpecError("the job file's name has a folder in it", path="job")
     taken = {upload.file_name}
     paths = []
     for name, _ in upload.files:

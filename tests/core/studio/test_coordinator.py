@@ -7,10 +7,14 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from heliostat.studio.coordinator import Coordinator, CoordinatorState
 from heliostat.studio.coordinator_process import CoordinatorTask
@@ -81,6 +85,41 @@ def test_a_killed_coordinator_is_started_again_and_its_job_goes_on_where_it_was(
     assert jobs.begun == Counter({0: 1, 1: 1, 2: 2, 3: 2})
     assert "heliostat_coordinator_restarts_total 1.0" in studio.request("GET", f"{studio.api}/metrics").text
     until(lambda: any("has died (signal 9)" in line for line in studio.said))
+
+
+@pytest.mark.parametrize("asked", ["pause", "cancel"])
+@pytest.mark.parametrize("end", ["kill", "restart"])
+def test_what_was_asked_for_before_an_end_holds_after_it(
+    asked: str, end: str, start_studio: Callable[..., Any], make_jobs: Callable[..., Any], waiting: str, until: Until
+) -> None:
+    """The chunk goes on while its job is to pause, so that the wish is not yet carried out."""
+    studio = start_studio()
+    jobs = make_jobs(studio)
+    jobs.submit("asked", waiting, chunks=2, options={"concurrency": 1})
+    until(lambda: (jobs.folder / "pid 0").exists())
+    if asked == "pause":
+        assert studio.request("POST", f"{studio.api}/jobs/asked/pause").status_code == 202
+        until(lambda: jobs.get("asked").json().get("wish") == "pause")
+    else:  # is carried out at once, so the coordinator must not be able to
+        os.kill(studio.coordinator(), signal.SIGSTOP)
+        assert studio.request("POST", f"{studio.api}/jobs/asked/cancel").status_code == 202
+    if end == "kill":
+        os.kill(studio.coordinator(), signal.SIGKILL)
+    else:
+        os.kill(studio.coordinator(), signal.SIGCONT)
+        studio.restart()
+    assert jobs.until("asked", "paused" if asked == "pause" else "cancelled")["completedChunks"] == 0
+    assert jobs.begun == Counter({0: 1})
+
+
+def test_whatever_prints_in_the_coordinator_process_disturbs_nothing(tmp_path: Path) -> None:
+    code = (
+        "from heliostat.studio import coordinator_process as process; process._keep_news_apart();"
+        " print('hello from a plugin', flush=True); process.tell(process.News())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "{}\n"
+    assert done.stderr == "hello from a plugin\n"
 
 
 def test_a_studio_that_ends_leaves_its_job_to_the_next_one(

@@ -25,9 +25,16 @@ class NoRoom(io.BytesIO):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-async def store(directory: Path, files: list[tuple[str, Any]]) -> None:
+async def store(directory: Path, files: list[tuple[str, Any]], file_name: str = "job.json") -> None:
     studio: Any = SimpleNamespace(settings=StudioSettings(db="memory:", directory=directory))
-    await submit(studio, Upload(file_name="job.json", job=b"{}", files=files), SubmissionOptions(), WorkerChoice())
+    await submit(studio, Upload(file_name=file_name, job=b"{}", files=files), SubmissionOptions(), WorkerChoice())
+
+
+@pytest.mark.parametrize("name", ["", "..", "folder/..", "/", "n" * 300, "zero\0", ".heliostat"])
+async def test_a_job_file_whose_name_is_none_is_refused_with_a_sentence(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="is no path of a file"):
+        await store(tmp_path, [], name)
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from heliostat.studio.api.openapi import reference, refusal
 from heliostat.studio.api.parameters import InStudio, JobId
+from heliostat.studio.clients import has_left
 from heliostat.studio.problems import Refused, problem
 
 RECONNECT_AFTER: Final = 2_000
@@ -86,7 +87,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send(send))
-        leaving = asyncio.create_task(_has_left(receive))
+        leaving = asyncio.create_task(has_left(receive))
         try:
             await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -112,8 +113,3 @@ async def _pass(send: Send, data: bytes) -> None:
     """Raises TimeoutError when the client does not accept it."""
     async with asyncio.timeout(SEND_PATIENCE):
         await send({"type": "http.response.body", "body": data, "more_body": True})
-
-
-async def _has_left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

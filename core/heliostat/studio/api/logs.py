@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
@@ -42,7 +43,7 @@ async def show_log(
     job with N chunks is attempt 1 of the index N."""
     job = await studio.manager.get(job_id)
     folder = Path(job.settings.job_dir or ".")
-    file = open_inside(folder, log_path(folder, job_id, index, number).absolute())
+    file = await asyncio.to_thread(open_inside, folder, log_path(folder, job_id, index, number).absolute())
     if file is None:
         what = "the join" if index == job.total_chunks else f"attempt {number} at the chunk of index {index}"
         raise Refused(problem(404, f"{what} has written nothing here", name="no-log"))

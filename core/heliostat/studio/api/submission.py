@@ -5,6 +5,7 @@ A job runs commands, so `POST /jobs` is for this machine alone unless Studio was
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -70,15 +71,16 @@ async def submit_job(studio: InStudio, request: Request) -> Response:
         raise Refused(problem(403, reason, name="submit-off"))
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        given = _decoded(await request.body(), Submission)
-        upload = Upload(file_name="job.json", job=to_json(given.job), job_dir=given.job_dir)
+        given = await asyncio.to_thread(_decoded, await request.body(), Submission)
+        job = await asyncio.to_thread(to_json, given.job)
+        upload = Upload(file_name="job.json", job=job, job_dir=given.job_dir)
         job_id = await submit(studio, upload, given.options, given.worker)
     elif kind == "multipart/form-data":
         job_id = await _uploaded(studio, request)
     else:
         raise Refused(problem(415, "send application/json or multipart/form-data"))
-    job = await studio.manager.get(job_id)
-    return answer(await view_details(studio.repository, job), 201, Location=f"{PREFIX}/jobs/{job_id}")
+    status = await studio.manager.get(job_id)
+    return answer(await view_details(studio.repository, status), 201, Location=f"{PREFIX}/jobs/{job_id}")
 
 
 async def _uploaded(studio: Studio, request: Request) -> str:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from heliostat.studio.studio import Studio
 
 _STYLE: Final = Path(__file__).with_name("style.css")
+LAST_PAGE: Final = 1_000_000
+"""Of the list of jobs; a larger number is no place in a database."""
 _ICON: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><circle cx="16" cy="16" r="7" fill="#f2a71b"/>'
     '<g stroke="#f2a71b" stroke-width="3" stroke-linecap="round"><path d="M16 2v3M16 27v3M2 16h3M27 16h3M6 6l2 2'
@@ -59,7 +61,7 @@ def _add_pages(board: Board) -> None:
     @ui.page("/")
     async def jobs(state: str = "", name: str = "", page: int = 0) -> None:
         chosen = JobState(state) if state in list(JobState) else None
-        await JobsPage(board, Query(chosen, name, max(0, page))).build()
+        await JobsPage(board, Query(chosen, name, min(max(0, page), LAST_PAGE))).build()
 
     @ui.page("/submit")
     async def new_job() -> None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 SMALL: Final = 1 << 20
 """Bytes of any body but a submission's. NiceGUI's own messages have to fit."""
-_SUBMISSIONS: Final = ("/api/v1/jobs", "/_nicegui/client/")
-"""Where a submission goes: to the API, or to an upload field of a page."""
+SUBMISSIONS: Final = "/api/v1/jobs"
+"""Where a submission goes, from a page too."""
 
 
 class BodyLimit:
@@ -72,6 +72,4 @@ class _Body:
 
 
 def _is_submission(scope: Scope) -> bool:
-    path: str = scope["path"]
-    exact, prefix = _SUBMISSIONS
-    return scope["method"] == "POST" and (path == exact or path.startswith(prefix))
+    return (scope["method"], scope["path"]) == ("POST", SUBMISSIONS)

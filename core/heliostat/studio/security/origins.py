@@ -55,5 +55,8 @@ def _is_own(scope: Scope) -> bool:
 
 def _is_same_host(origin: str, host: str) -> bool:
     """The scheme may differ: TLS may end at a proxy."""
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()

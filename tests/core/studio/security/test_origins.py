@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-ELSEWHERE = ["http://evil.example", "null", "http://127.0.0.1:1", "http://localhost", "https://127.0.0.1.evil.example"]
+ELSEWHERE = [
+    "http://evil.example",
+    "null",
+    "http://127.0.0.1:1",
+    "http://localhost",
+    "https://127.0.0.1.evil.example",
+    "http://[",
+]
 
 
 @pytest.mark.parametrize("origin", ELSEWHERE)
