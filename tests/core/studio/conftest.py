@@ -202,8 +202,10 @@ class Jobs:
             (self.folder / name).touch()
 
     def commands(self, *chunks: int) -> list[int]:
-        """The process ids of chunks that wait."""
-        return [int((self.folder / f"pid {chunk}").read_text()) for chunk in chunks]
+        """The process ids of chunks that wait, once they have begun."""
+        files = [self.folder / f"pid {chunk}" for chunk in chunks]
+        until(lambda: all(file.exists() for file in files))
+        return [int(file.read_text()) for file in files]
 
     @property
     def begun(self) -> Counter[int]:

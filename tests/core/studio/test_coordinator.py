@@ -46,8 +46,7 @@ def test_a_killed_web_process_takes_the_coordinator_and_its_commands_with_it(
     jobs = make_jobs(studio)
     jobs.submit("killed", waiting, chunks=3, options={"concurrency": 2})
     jobs.let(0)
-    until(lambda: jobs.begun[2] and jobs.get("killed").json()["completedChunks"] == 1)
-    until(lambda: (jobs.folder / "pid 2").exists())
+    until(lambda: jobs.get("killed").json()["completedChunks"] == 1)
     processes = [studio.coordinator(), *jobs.commands(1, 2)]
     assert all(map(is_alive, processes))
     studio.kill()
@@ -71,9 +70,8 @@ def test_a_killed_coordinator_is_started_again_and_its_job_goes_on_where_it_was(
     jobs = make_jobs(studio)
     jobs.submit("orphan", waiting, chunks=4, options={"concurrency": 2})
     jobs.let(0, 1)
-    until(lambda: (jobs.folder / "pid 3").exists() and jobs.get("orphan").json()["completedChunks"] == 2)
-    until(lambda: (jobs.folder / "pid 2").exists())
-    before, commands = jobs.events("orphan"), jobs.commands(2, 3)
+    until(lambda: jobs.get("orphan").json()["completedChunks"] == 2)
+    commands, before = jobs.commands(2, 3), jobs.events("orphan")
     os.kill(studio.coordinator(), signal.SIGKILL)
     until(lambda: not any(map(is_alive, commands)))
     until(lambda: jobs.begun[2] == jobs.begun[3] == 2)
@@ -133,8 +131,7 @@ def test_a_studio_that_ends_leaves_its_job_to_the_next_one(
     jobs = make_jobs(studio)
     jobs.submit("left", waiting, chunks=3, options={"concurrency": 2})
     jobs.let(0)
-    until(lambda: (jobs.folder / "pid 2").exists() and jobs.get("left").json()["completedChunks"] == 1)
-    until(lambda: (jobs.folder / "pid 1").exists())
+    until(lambda: jobs.get("left").json()["completedChunks"] == 1)
     processes = [studio.coordinator(), *jobs.commands(1, 2)]
     assert studio.end(signal.SIGINT) == 0
     assert not any(map(is_alive, processes))

@@ -53,14 +53,21 @@ def kept(stream: bytes) -> bytes:
     return b"".join(block + b"\n\n" for block in stream.split(b"\n\n") if block.startswith(b"id: "))
 
 
-async def hear(feeds: Feeds, job_id: str, after: str | None = None, *, until: bytes = b"event: job_ended") -> bytes:
-    heard = b""
+async def hear(
+    feeds: Feeds,
+    job_id: str,
+    after: str | None = None,
+    *,
+    until: bytes = b"event: job_ended",
+    into: bytearray | None = None,
+) -> bytes:
+    heard = bytearray() if into is None else into
     async with asyncio.timeout(PATIENCE), aclosing(feeds.follow(job_id, after)) as batches:
         async for batch in batches:
             heard += batch
             if until in heard:
                 break
-    return heard
+    return bytes(heard)
 
 
 async def submit(manager: JobManager, spec: JobSpec, tmp_path: Path, *, start: bool = True) -> str:
@@ -127,10 +134,11 @@ async def test_a_job_that_is_deleted_is_told_and_another_of_its_id_is_not_taken_
 ) -> None:
     job_id = await submit(manager, make_spec(3, id="same"), tmp_path)
     await manager.wait(job_id)
-    listening = asyncio.create_task(hear(feeds, job_id, until=b"event: job_deleted"))
-    while not feeds.listeners:
+    so_far = bytearray()
+    listening = asyncio.create_task(hear(feeds, job_id, until=b"event: job_deleted", into=so_far))
+    while b"event: job_ended" not in so_far:
+        assert not listening.done()
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)
     whole = await story(manager, job_id)
     await manager.delete(job_id)
     if again:

@@ -40,13 +40,13 @@ def test_a_job_is_cancelled_with_its_commands_and_deleted_with_its_logs(
     jobs: Any, waiting: str, until: Any, is_alive: Any, problem: Any
 ) -> None:
     jobs.submit("ended", f"echo words; {waiting}", chunks=2)
-    until(lambda: (jobs.folder / "pid 0").exists() and (jobs.folder / "pid 1").exists())
+    commands = jobs.commands(0, 1)
     logs = Path(jobs.folder, ".heliostat/logs/ended")
     until(logs.is_dir)
     assert problem(jobs.http.delete("jobs/ended")) == (409, "wrong-state")
     assert jobs.post("ended", "/cancel").status_code == 202
     jobs.until("ended", "cancelled")
-    assert not any(map(is_alive, jobs.commands(0, 1)))
+    assert not any(map(is_alive, commands))
     assert jobs.http.delete("jobs/ended").status_code == 204
     assert jobs.get("ended").status_code == 404
     assert not logs.exists()
