@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -118,3 +122,74 @@ def serve_worker(tmp_path: Path) -> Iterator[Callable[..., ServedWorker]]:
     yield serve
     for worker in started:
         worker.close()
+
+
+# --- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+
+def _program(name: str) -> str | None:
+    """Debian keeps the server's programs off the PATH."""
+    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    return shutil.which(name) or (str(places[0]) if places else None)
+
+
+class PostgresqlServer:
+    """A PostgreSQL server on a socket in `folder`. It refuses to run as root, so then it runs as another user."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.user: dict[str, object] = {}
+        if os.getuid() == 0:
+            names = [entry.pw_name for entry in pwd.getpwall()]
+            name = "postgres" if "postgres" in names else "nobody"
+            self.user = {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
+            shutil.chown(folder, name)
+        data = str(folder / "data")
+        initdb = [str(_program("initdb")), "-D", data, "-U", "heliostat", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **self.user)
+        self.start()
+
+    def start(self) -> None:
+        # No address at all, and -F: nothing is to survive a power failure here.
+        options = ["-D", str(self.folder / "data"), "-h", "", "-k", str(self.folder), "-F"]
+        log = (self.folder / "log").open("ab")
+        self.process = subprocess.Popen(
+            [str(_program("postgres")), *options], cwd=self.folder, stdout=log, stderr=log, **self.user
+        )
+        log.close()
+        try:
+            deadline = time.monotonic() + 60
+            while "ready to accept connections" not in (self.folder / "log").read_text().rpartition("starting")[2]:
+                assert self.process.poll() is None, (self.folder / "log").read_text()
+                assert time.monotonic() < deadline, (self.folder / "log").read_text()
+                time.sleep(0.05)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)  # the fast shutdown: connections are ended
+        self.process.wait(60)
+
+    def new_database(self, name: str) -> str:
+        import psycopg
+
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://heliostat@/{database}?host={self.folder}"
+
+
+@pytest.fixture(scope="module")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    pytest.importorskip("psycopg", reason="needs psycopg: pip install 'heliostat[postgresql]'")
+    if _program("initdb") is None or _program("postgres") is None:
+        pytest.skip("needs PostgreSQL's programs: apt-get install postgresql")
+    # Not below pytest's own folder, which only the user who runs the tests may enter.
+    with tempfile.TemporaryDirectory(prefix="heliostat-pg-") as folder:
+        running = PostgresqlServer(Path(folder))
+        yield running
+        running.stop()

@@ -145,11 +145,21 @@ def test_a_studio_that_ends_leaves_its_job_to_the_next_one(
     assert jobs.begun == Counter({0: 1, 1: 2, 2: 2})
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_several_studios_on_one_database_run_each_job_once_and_tell_the_same(
-    start_studio: Callable[..., Any], make_jobs: Callable[..., Any], waiting: str, until: Until
+    database: str,
+    start_studio: Callable[..., Any],
+    make_jobs: Callable[..., Any],
+    waiting: str,
+    until: Until,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
 ) -> None:
-    one = start_studio()
-    two = start_studio("--db", one.db)
+    db: object = tmp_path / "shared.db"
+    if database == "postgresql":
+        db = request.getfixturevalue("postgresql_server").new_database("studios")
+    one = start_studio("--db", db)
+    two = start_studio("--db", db)
     first, second = make_jobs(one), make_jobs(two)
     names = [f"shared-{index}" for index in range(6)]
     for index, name in enumerate(names):

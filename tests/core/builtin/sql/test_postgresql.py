@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
-import shutil
-import signal
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,76 +14,13 @@ from heliostat.testing.repository import JobRepositoryContract, job_of, succeede
 from heliostat.testing.scripted import ScriptedWorker
 
 
-def program(name: str) -> str | None:
-    """Debian keeps the server's programs off the PATH."""
-    places = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
-    return shutil.which(name) or (str(places[0]) if places else None)
-
-
-class Server:
-    """A PostgreSQL server on a socket in `folder`. It refuses to run as root, so then it runs as another user."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.user: dict[str, object] = {}
-        if os.getuid() == 0:
-            names = [entry.pw_name for entry in pwd.getpwall()]
-            name = "postgres" if "postgres" in names else "nobody"
-            self.user = {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
-            shutil.chown(folder, name)
-        data = str(folder / "data")
-        initdb = [str(program("initdb")), "-D", data, "-U", "heliostat", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **self.user)
-        self.start()
-
-    def start(self) -> None:
-        # No address at all, and -F: nothing is to survive a power failure here.
-        options = ["-D", str(self.folder / "data"), "-h", "", "-k", str(self.folder), "-F"]
-        log = (self.folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            [str(program("postgres")), *options], cwd=self.folder, stdout=log, stderr=log, **self.user
-        )
-        log.close()
-        try:
-            deadline = time.monotonic() + 60
-            while "ready to accept connections" not in (self.folder / "log").read_text().rpartition("starting")[2]:
-                assert self.process.poll() is None, (self.folder / "log").read_text()
-                assert time.monotonic() < deadline, (self.folder / "log").read_text()
-                time.sleep(0.05)
-        except BaseException:
-            self.process.kill()
-            self.process.wait()
-            raise
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGINT)  # the fast shutdown: connections are ended
-        self.process.wait(60)
-
-    def new_database(self, name: str) -> str:
-        import psycopg
-
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
-        return self.url(name)
-
-    def url(self, database: str) -> str:
-        return f"postgresql://heliostat@/{database}?host={self.folder}"
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    pytest.importorskip("psycopg", reason="needs psycopg: pip install 'heliostat[postgresql]'")
-    if program("initdb") is None or program("postgres") is None:
-        pytest.skip("needs PostgreSQL's programs: apt-get install postgresql")
-    # Not below pytest's own folder, which only the user who runs the tests may enter.
-    with tempfile.TemporaryDirectory(prefix="heliostat-pg-") as folder:
-        running = Server(Path(folder))
-        yield running
-        running.stop()
+def server(postgresql_server: Any) -> Any:
+    return postgresql_server
 
 
 @pytest.fixture
-def url(server: Server, tmp_path: Path) -> str:
+def url(server: Any, tmp_path: Path) -> str:
     return server.new_database(tmp_path.name)
 
 
@@ -121,7 +51,7 @@ async def test_a_database_of_version_1_goes_on(url: str, version_1, goes_on_from
     await goes_on_from_version_1(url)
 
 
-async def test_a_server_that_goes_away_is_unavailable_and_comes_back(server: Server, url: str):
+async def test_a_server_that_goes_away_is_unavailable_and_comes_back(server: Any, url: str):
     async with open_repository(url) as repository:
         await repository.create(job_of(3))
         lease = await repository.acquire("job", "me", 60.0)
@@ -133,7 +63,7 @@ async def test_a_server_that_goes_away_is_unavailable_and_comes_back(server: Ser
         assert (await repository.get("job")).completed_chunks == 1
 
 
-async def test_a_connection_that_is_cut_is_made_anew(server: Server, url: str):
+async def test_a_connection_that_is_cut_is_made_anew(server: Any, url: str):
     import psycopg
 
     async with open_repository(url) as repository:
@@ -172,7 +102,7 @@ async def test_several_handles_create_one_schema_at_once(url: str):
         await repository.__aexit__(None, None, None)
 
 
-async def test_a_password_is_not_told(server: Server):
+async def test_a_password_is_not_told(server: Any):
     with pytest.raises(errors.RepositoryUnavailable, match=r"heliostat:\*\*\*@") as told:
         async with open_repository(f"postgresql://heliostat:secret@/nowhere?host={server.folder}"):
             pass
