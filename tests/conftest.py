@@ -14,6 +14,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Tests start many interpreters: each would compile what it imports anew."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take a minute come first, so that none is left for the end, when all but one process have nothing to
+    do."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> Callable[[], Path]:
     """Makes a file in PEM: a certificate for 127.0.0.1 that has signed itself, and its key."""

@@ -57,6 +57,7 @@ def starts(runs: Path) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc; run it on Linux")
 @pytest.mark.timeout(280)
+@pytest.mark.long
 def test_a_film_comes_out_whole_after_twenty_kills(tmp_path: Path):
     job_id = f"film-{os.getpid()}"
     (tmp_path / "render.py").write_text(RENDER)

@@ -56,6 +56,7 @@ def clean_env(tmp_path: Path) -> dict[str, str]:
     return {**env, "PATH": path, "UV_PYTHON": sys.executable, "HELIOSTAT_DB": str(tmp_path / "jobs.db")}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(UV is None, reason="uv is not on PATH and UV does not name it")
 @pytest.mark.timeout(280)
 def test_the_command_that_it_prints_makes_it_green_and_it_renders(tmp_path: Path, clean_env: dict[str, str]) -> None:

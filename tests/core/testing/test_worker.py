@@ -37,6 +37,7 @@ class TestLocal(WorkerAdapterContract):
         return WorkerUnderTest("local")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_suite_finds_what_is_broken(tmp_path: Path):
     """An adapter that breaks nothing passes all of these points."""

@@ -97,6 +97,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     return environment
 
 
+@pytest.mark.long
 @needs_uv
 def test_the_contract_suite_passes_in_an_environment_of_its_own(environment: Environment, tmp_path: Path):
     folder = environment.away / "heliostat-dask"

@@ -14,9 +14,9 @@ WAITING = 'until [ -e "go $2" ] || [ -e go ]; do sleep 0.02; done; echo "done $2
 
 
 def test_a_job_is_listed_with_how_far_it_is(studio: Any, jobs: Any, visit: Visits) -> None:
-    here = visit(studio.url, "/?name=listed")
+    here = visit(studio.url, "/?name=heliotrope")
     expect(here.page.get_by_text("No job is like that.")).to_be_visible()
-    jobs.submit("listed", WAITING, chunks=4, name="Listed one", options={"concurrency": 2})
+    jobs.submit("listed", WAITING, chunks=4, name="Heliotrope", options={"concurrency": 2})
     row = here.page.locator("[data-job='listed']")
     expect(row.locator(".pill")).to_have_text("running")
     jobs.let(0)
