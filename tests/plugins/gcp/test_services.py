@@ -141,6 +141,10 @@ async def test_the_service_says_all_that_the_adapter_needs(cloud: Any, tmp_path:
         (attempt,) = await trial.attempts(0)
         assert attempt.result is not None
         assert attempt.result.outputs[0].url == "gcs://films/studio/jobs/job/chunks/0000.bin"
+        (service,) = [s for name, s in cloud.run.resources.services.items() if name.endswith("/film")]
+        revision = service.latest_ready_revision.rpartition("/")[2]
+        assert revision
+        assert (attempt.result.worker or "").startswith(f"{revision}/")
 
 
 async def test_by_its_address_nothing_else_is_asked(cloud: Any, tmp_path: Path):
