@@ -26,7 +26,7 @@ from heliostat import (
     load_spec,
     open_worker,
 )
-from heliostat.errors import JobFailed, WorkerLost
+from heliostat.errors import JobFailed
 from heliostat.executor.logs import log_path
 from heliostat.testing.meeting import Meeting
 from heliostat.testing.trial import Trial, film
@@ -223,23 +223,18 @@ async def test_what_is_cancelled_while_others_are_being_cancelled_ends_too(cloud
         await asyncio.wait(attempts)
 
 
-async def test_a_cancellation_that_fails_is_tried_again(cloud: Any, monkeypatch: pytest.MonkeyPatch):
-    cancel, tries = ExecutionApi.cancel, []
-
-    def failing(self: ExecutionApi, name: str) -> None:
-        tries.append(name)
-        if len(tries) == 1:
-            raise WorkerLost("Google failed")
-        cancel(self, name)
-
-    monkeypatch.setattr(ExecutionApi, "cancel", failing)
+@pytest.mark.parametrize("fault", ["unavailable", "throttle"])
+async def test_a_cancellation_that_fails_is_tried_again(cloud: Any, fault: str):
+    admin = cloud.run.admin
+    admin.calls.clear()
+    admin.cancel_faults.append(fault)
     async with Meeting("127.0.0.1") as meeting, adapter(cloud) as worker:
         attempt = asyncio.create_task(worker.run(request(cloud, 0, meeting.step), Silence()))
         command = await meeting.next()
         attempt.cancel()
         await command.gone()
         await asyncio.wait([attempt])
-    assert len(tries) == 2
+    assert admin.calls["CancelExecution"] == 2
 
 
 async def test_what_cannot_be_deleted_is_read_once_all_the_same(

@@ -54,6 +54,8 @@ class Admin:
         self.calls: Counter[str] = Counter()
         """Calls by method."""
         self.faults: deque[str] = deque()
+        self.cancel_faults: deque[str] = deque()
+        """Answers in place of CancelExecution."""
         self.run_requests: list[run_v2.RunJobRequest] = []
         self.denied: set[str] = set()
         """Permissions that the caller lacks."""
@@ -297,6 +299,8 @@ class Admin:
 
     async def _cancel_execution(self, request: Any, context: Any) -> Any:
         execution = await self._find(self._resources.executions, "Execution", request.name, context)
+        if self.cancel_faults:
+            await context.abort(*FAULTS[self.cancel_faults.popleft()])
         await self._executions.cancel(execution)
         return self._done(execution.resource)
 
