@@ -7,10 +7,12 @@ has changed since it was sent something last, when it has drawn that (`pace`).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import app as pages
 from nicegui import ui
 from nicegui.client import templates
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from heliostat.studio.studio import Studio
 
 _STYLE: Final = Path(__file__).with_name("style.css")
+COMPRESSION: Final = 4
+"""A first visit loads a megabyte of scripts: level 9 takes twice the time and saves 4 % of what is sent."""
 LAST_PAGE: Final = 1_000_000
 """Of the list of jobs; a larger number is no place in a database."""
 _ICON: Final = (
@@ -54,6 +58,7 @@ def install(app: FastAPI, studio: Studio) -> None:
         tailwind=False,
         binding_refresh_interval=None,
         show_welcome_message=False,
+        gzip_middleware_factory=functools.partial(GZipMiddleware, compresslevel=COMPRESSION),
     )
 
 

@@ -23,6 +23,11 @@ export default {
   props: { label: String },
   emits: ["ready", "ask", "open"],
   data: () => ({ tip: "", place: {} }),
+  watch: {
+    "$q.dark.isActive"() {
+      this.draw();
+    },
+  },
   created() {
     this.bars = []; // each as FIELDS numbers
     this.first = 0;
@@ -34,13 +39,10 @@ export default {
     this.context = this.$refs.canvas.getContext("2d");
     this.sizes = new ResizeObserver(() => this.draw());
     this.sizes.observe(this.$el);
-    this.themes = new MutationObserver(() => this.draw());
-    this.themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
     this.$emit("ready");
   },
   beforeUnmount() {
     this.sizes.disconnect();
-    this.themes.disconnect();
     clearTimeout(this.soon);
   },
   methods: {

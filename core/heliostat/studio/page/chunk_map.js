@@ -5,6 +5,7 @@ const LARGEST = 30; // pixels from one cell to the next
 const STEPS = [[20000, 4], [60000, 3], [Infinity, 2]]; // chunks, and pixels from one cell to the next at the least
 const state = (number) => number & 3;
 const percent = (number) => (number >> 2) & 127;
+const gapOf = (pitch) => (pitch >= 14 ? 2 : pitch >= 4 ? 1 : 0);
 const isRetried = (number) => (number & 512) !== 0;
 
 export default {
@@ -19,6 +20,11 @@ export default {
   props: { label: String },
   emits: ["ready", "ask", "open"],
   data: () => ({ tip: "", said: "", place: {}, box: null, cells: 0 }),
+  watch: {
+    "$q.dark.isActive"() {
+      this.draw();
+    },
+  },
   created() {
     this.numbers = new Uint16Array(0);
     this.cursor = 0; // the cell that the keyboard is at
@@ -29,13 +35,10 @@ export default {
     this.context = this.$refs.canvas.getContext("2d");
     this.sizes = new ResizeObserver(() => this.layOut());
     this.sizes.observe(this.$el);
-    this.themes = new MutationObserver(() => this.draw());
-    this.themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
     this.$emit("ready");
   },
   beforeUnmount() {
     this.sizes.disconnect();
-    this.themes.disconnect();
     clearTimeout(this.soon);
   },
   methods: {
@@ -45,9 +48,17 @@ export default {
       this.layOut();
     },
     patch(pairs) {
+      const changed = [];
       for (let i = 0; i < pairs.length; i += 2) {
         this.numbers[pairs[i]] = pairs[i + 1];
-        this.drawCell(pairs[i]);
+        changed.push(pairs[i]);
+      }
+      if (this.colours) {
+        for (const index of changed) {
+          const { x, y, next } = this.place_of(index);
+          this.context.clearRect(x, y, next - x, this.pitch);
+        }
+        this.drawCells(changed);
       }
       if (this.asked >= 0) this.ask(this.asked);
     },
@@ -84,30 +95,33 @@ export default {
       this.mark = colour("on-state");
       const canvas = this.$refs.canvas;
       this.context.clearRect(0, 0, canvas.width, canvas.height);
-      for (let index = 0; index < this.numbers.length; index++) this.drawCell(index, true);
+      this.drawCells(this.numbers.keys());
       this.cells = this.numbers.length;
     },
-    drawCell(index, isClear) {
-      const { context, pitch, colours } = this;
-      if (!colours) return;
-      const number = this.numbers[index], gap = pitch >= 14 ? 2 : pitch >= 4 ? 1 : 0, side = pitch - gap;
-      const { x, y, next } = this.place_of(index), across = next - x - gap;
-      if (!isClear) context.clearRect(x, y, next - x, pitch);
-      context.save();
-      if (pitch >= 10) {
-        context.beginPath();
-        context.roundRect(x, y, across, side, pitch / 9);
-        context.clip();
+    // Cells on ground that is clear.
+    drawCells(indices) {
+      const { context, numbers, pitch, columns, wide, colours, empty } = this;
+      const gap = gapOf(pitch), side = pitch - gap;
+      for (const index of indices) {
+        const number = numbers[index], column = index % columns, x = Math.round(column * wide);
+        const y = Math.floor(index / columns) * pitch, across = Math.round((column + 1) * wide) - x - gap;
+        const isRound = pitch >= 10, isRunning = state(number) === RUNNING;
+        if (isRound) {
+          context.save();
+          context.beginPath();
+          context.roundRect(x, y, across, side, pitch / 9);
+          context.clip();
+        }
+        context.fillStyle = isRunning ? empty : colours[state(number)];
+        context.fillRect(x, y, across, side);
+        if (isRunning) {
+          const done = Math.max(side / 6, (side * percent(number)) / 100);
+          context.fillStyle = colours[RUNNING];
+          context.fillRect(x, y + side - done, across, done);
+        }
+        if (pitch >= 9) this.sign(number, x, y, across, side);
+        if (isRound) context.restore();
       }
-      context.fillStyle = state(number) === RUNNING ? this.empty : colours[state(number)];
-      context.fillRect(x, y, across, side);
-      if (state(number) === RUNNING) {
-        const done = Math.max(side / 6, (side * percent(number)) / 100);
-        context.fillStyle = colours[RUNNING];
-        context.fillRect(x, y + side - done, across, done);
-      }
-      if (pitch >= 9) this.sign(number, x, y, across, side);
-      context.restore();
     },
     // What is to be seen without colours, too.
     sign(number, x, y, across, side) {

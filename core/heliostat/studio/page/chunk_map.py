@@ -26,8 +26,9 @@ class ChunkMap(ui.element, component="chunk_map.js"):
         """`describe`: what the tip of a chunk says, by index. `on_open`: a chunk was chosen."""
         super().__init__()
         self._cells: Cells | None = None
-        """What the browser has."""
+        """What is to be shown."""
         self._mark: int | None = None
+        """What of it the browser has."""
         self._is_ready = False
         self._describe = describe
         self._on_open = on_open
@@ -42,6 +43,7 @@ class ChunkMap(ui.element, component="chunk_map.js"):
 
     def show(self, cells: Cells) -> None:
         if not self._is_ready:
+            self._cells = cells
             return
         changed = cells.since(self._mark if cells is self._cells else None)
         if changed is None:

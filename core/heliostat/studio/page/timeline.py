@@ -32,8 +32,9 @@ class Timeline(ui.element, component="attempt_timeline.js"):
         """`describe`: what the tip of an attempt says. `on_open`: one was chosen."""
         super().__init__()
         self._slots: Slots | None = None
-        """What the browser has."""
+        """What is to be shown."""
         self._mark: int | None = None
+        """What of it the browser has."""
         self._origin = 0.0
         self._is_ready = False
         self._drawn = float("-inf")
@@ -54,7 +55,10 @@ class Timeline(ui.element, component="attempt_timeline.js"):
         is_known = slots is self._slots and self._mark is not None
         is_same = is_known and slots.changes.mark == self._mark and (now == self._now or not slots.running)
         is_soon = slots.running and time.monotonic() - self._drawn < _period(len(slots))
-        if not self._is_ready or is_same or is_soon:
+        if not self._is_ready:
+            self._slots, self._now = slots, now
+            return
+        if is_same or is_soon:
             return
         changed = slots.since(self._mark if is_known else None, self._origin)
         if changed is None:

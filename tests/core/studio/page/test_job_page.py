@@ -32,6 +32,11 @@ RENDER = (
 )
 """A chunk of 24 frames with real ffmpeg, `$0`, when the test lets it go."""
 WAITING = 'until [ -e "go $2" ] || [ -e go ]; do sleep 0.02; done; echo "done $2" >"$1"'
+COUNT_FILLED = """() => {
+  window.filled = 0;
+  const drawing = CanvasRenderingContext2D.prototype, fillRect = drawing.fillRect;
+  drawing.fillRect = function (...where) { filled += 1; fillRect.apply(this, where); };
+}"""
 HOSTILE = "<img src=x onerror=alert(1)><script>document.title='owned'</script>{{ 7*7 }} \u202eevil"
 BROKEN = (
     'if [ "$2" = 1 ]; then printf "<script>alert(1)</script> \\033[31mlens cracked\\033[0m\\033]0;owned\\007\\n" >&2;'
@@ -262,10 +267,17 @@ def test_ten_thousand_chunks_are_one_map(studio: Any, jobs: Any, visit: Visits) 
     expect(here.page.locator(".tip")).to_contain_text("Chunk 9999")
     picture = "canvas => canvas.toDataURL()"
     before = map_.evaluate(picture)
+    here.page.evaluate(COUNT_FILLED)
     jobs.let(0)
     expect(here.chunks("succeeded")).to_have_text("1 succeeded")
-    assert map_.evaluate(picture) != before
+    after = map_.evaluate(picture)
+    assert after != before
     here.shoot("many-chunks")
+    assert here.page.evaluate("filled") < 1_000  # no cell is drawn again that is as it was
+    here.button("Theme").click()
+    here.page.wait_for_function(f"filled >= 10000 && ({picture})(document.querySelector('canvas')) !== {after!r}")
+    here.button("Theme").click()
+    here.page.wait_for_function(f"({picture})(document.querySelector('canvas')) === {after!r}")
     here.page.set_viewport_size({"width": 360, "height": 780})
     expect(here.page.locator("h1")).to_be_visible()
     assert here.overhang == 0
