@@ -18,9 +18,47 @@ if TYPE_CHECKING:
 
 LOOK_EVERY: Final = 0.5
 """Seconds between looks for jobs, when there is none."""
-MANY: Final = 1_000_000
+FIRST: Final = 20
+"""Jobs that are looked at to begin with."""
 
 logger = logging.getLogger("heliostat")
+
+
+class WaitingJobs:
+    """Jobs that nobody runs. Which it has given are remembered: each comes again only after something has changed."""
+
+    def __init__(self, manager: JobManager, *, take_over: bool = False) -> None:
+        """`take_over`: jobs, too, whose coordinator has died."""
+        self._manager = manager
+        self._take_over = take_over
+        self._given: dict[str, datetime] = {}
+        """When the jobs that were given had last changed then."""
+
+    async def next(self) -> JobStatus | None:
+        """The oldest; those that were left before those that are new. None when there is none."""
+        found = None
+        if self._take_over:
+            found = await self._oldest(JobState.RUNNING)
+        found = found or await self._oldest(JobState.PENDING)
+        if found is not None:
+            self._given[found.id] = found.updated_at
+        return found
+
+    def again(self, job_id: str) -> None:
+        """This one may be given again."""
+        self._given.pop(job_id, None)
+
+    async def _oldest(self, state: JobState) -> JobStatus | None:
+        limit = FIRST
+        while True:  # each look from the beginning: what comes or goes meanwhile moves the others' places
+            jobs = await self._manager.list([state], limit=limit, oldest_first=True, with_chunks=False)
+            for status in jobs:
+                waits = state is JobState.PENDING or (status.orphaned and _is_here(status))
+                if waits and self._given.get(status.id) != status.updated_at:
+                    return status
+            if len(jobs) < limit:
+                return None
+            limit *= 2
 
 
 class JobQueue:
@@ -30,9 +68,7 @@ class JobQueue:
         """`watch`: go on when there is nothing to do. `take_over`: run jobs, too, whose coordinator has died."""
         self._manager = manager
         self._watch = watch
-        self._take_over = take_over
-        self._tried: dict[str, datetime] = {}
-        """Jobs that were begun here, and when they had last changed then: what has changed since may be tried again."""
+        self._waiting = WaitingJobs(manager, take_over=take_over)
         self.ran: list[str] = []
 
     async def work(self, at_once: int) -> Sequence[str]:
@@ -45,14 +81,13 @@ class JobQueue:
     async def _work_off(self) -> None:
         while True:
             try:
-                status = await self._next()
+                status = await self._waiting.next()
             except RepositoryUnavailable as error:
                 if not self._watch:
                     raise
                 logger.warning("jobs cannot be looked for, trying again: %s", error)
                 status = None
             if status is not None:
-                self._tried[status.id] = status.updated_at
                 await self._run(status)
             elif self._watch:
                 await asyncio.sleep(LOOK_EVERY)
@@ -62,10 +97,10 @@ class JobQueue:
     async def _run(self, status: JobStatus) -> None:
         try:
             if status.state is JobState.PENDING:
-                begun = await self._manager.start(status.id)
+                await self._manager.start(status.id)
             else:
-                begun = await self._manager.take_over(status.id)
-            if begun.state is JobState.RUNNING:
+                await self._manager.take_over(status.id)
+            if status.wish is None:  # else it was not run, but paused or cancelled
                 self.ran.append(status.id)
             await self._manager.wait(status.id)
         except (LeaseHeld, WrongState, JobNotFound):
@@ -74,7 +109,7 @@ class JobQueue:
             if not self._watch:
                 raise
             logger.warning("job %s, trying again: %s", status.id, error)
-            self._tried.pop(status.id, None)
+            self._waiting.again(status.id)
             await asyncio.sleep(LOOK_EVERY)
         except HeliostatError as error:
             logger.error("job %s: %s", status.id, error)
@@ -82,20 +117,6 @@ class JobQueue:
         except Exception:  # of somebody's plugin, say; the other jobs go on
             logger.exception("job %s", status.id)
             await asyncio.sleep(LOOK_EVERY)
-
-    async def _next(self) -> JobStatus | None:
-        """The oldest job that waits; those that were left before those that are new."""
-        if self._take_over:
-            for status in reversed(await self._manager.list([JobState.RUNNING], limit=MANY, with_chunks=False)):
-                if status.orphaned and _is_here(status) and self._is_new(status):
-                    return status
-        for status in reversed(await self._manager.list([JobState.PENDING], limit=MANY, with_chunks=False)):
-            if self._is_new(status):
-                return status
-        return None
-
-    def _is_new(self, status: JobStatus) -> bool:
-        return self._tried.get(status.id) != status.updated_at
 
 
 def _is_here(status: JobStatus) -> bool:

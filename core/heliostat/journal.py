@@ -1,8 +1,9 @@
 """A job's events, from its journal: the very ones, in the same order, that its coordinator's sinks are told.
 
-The id of an event is `revision-place`: its entry in the journal, and its place from 1 among the events of that entry.
-An entry never changes and says by itself how many events it has, so that an id means the same event to every reader,
-for ever.
+The id of an event is `revision-place-job`: its entry in the journal, its place from 1 among the events of that entry,
+and when the job was created, in microseconds since the epoch, in hexadecimal. An entry never changes and says by itself
+how many events it has, and a job that is made under the id of one that was deleted is another job; so an id means the
+same event to every reader, for ever.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Key = tuple[int, int]
 # Looked up once: Python 3.11 takes as long for a member of an enum as for making a record.
 _RUNNING, _SUCCEEDED, _CANCELLED = AttemptState.RUNNING, AttemptState.SUCCEEDED, AttemptState.CANCELLED
 
-_ID = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})")
+_ID = re.compile(r"([1-9][0-9]{0,17})-([1-9][0-9]{0,17})-([0-9a-f]{1,16})")
 
 
 class Retelling:
@@ -130,6 +131,7 @@ class JournalReader:
         self._repository = repository
         self._job = job
         self._retelling = Retelling(job.id, job.spec)
+        self._made = f"{round(job.created_at.timestamp() * 1e6):x}"
         self._read = 0
         """The last entry that was read to its end."""
         self._skipped = 0
@@ -140,7 +142,7 @@ class JournalReader:
     async def seek_event(self, event_id: str) -> None:
         """Go on after an event. Raises SpecError when there is none of that id so far."""
         match = _ID.fullmatch(event_id)
-        if match is not None and int(match[1]) <= self._job.revision:
+        if match is not None and match[3] == self._made and int(match[1]) <= self._job.revision:
             revision, place = int(match[1]), int(match[2])
             for entry in await self._repository.journal(self._job.id, after=revision - 1, limit=1):
                 before = 0
@@ -181,7 +183,7 @@ class JournalReader:
             after = max(0, upto - self._page)
             for entry in reversed(await self._entries(after, upto - after)):
                 if events := sum(map(_count, entry.happened)):
-                    return f"{entry.revision}-{events}"
+                    return f"{entry.revision}-{events}-{self._made}"
             upto = after
         return None
 
@@ -203,7 +205,7 @@ class JournalReader:
                         place += 1
                         if revision > self._read + 1 or place > self._skipped:
                             self.in_run = not isinstance(event, JobEnded)
-                            yield f"{revision}-{place}", event
+                            yield f"{revision}-{place}-{self._made}", event
             if entries:
                 self._read, self._skipped = entries[-1].revision, 0
             if len(entries) < limit:

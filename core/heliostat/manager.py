@@ -137,13 +137,14 @@ class JobManager:
         name: str | None = None,
         limit: int = 100,
         offset: int = 0,
+        oldest_first: bool = False,
         with_chunks: bool = True,
     ) -> list[JobStatus]:
-        """Jobs, the newest first; as `JobRepository.list` chooses them. Not `with_chunks`, their specifications have
-        none, which costs much less."""
+        """Jobs, the newest first or the oldest; as `JobRepository.list` chooses them. Not `with_chunks`, their
+        specifications have none, which costs much less."""
         await self._open()
         jobs = await self._repository.list(
-            states=states, name=name, limit=limit, offset=offset, with_chunks=with_chunks
+            states=states, name=name, limit=limit, offset=offset, oldest_first=oldest_first, with_chunks=with_chunks
         )
         return [_without_dead_coordinator(status) for status in jobs]
 
@@ -153,7 +154,7 @@ class JobManager:
         return 0 if run is None else run.execution.running_chunks
 
     async def wait(self, job_id: str) -> JobStatus:
-        """Wait until the job is completed, failed, cancelled or paused, whoever runs it.
+        """Wait until the job is completed, failed, cancelled or paused, and may be taken up again, whoever runs it.
 
         Returns early with an orphaned job: nobody runs that. Raises JobNotFound, and what stopped the coordinator when
         that was neither the job's failure nor its cancellation.
@@ -162,7 +163,8 @@ class JobManager:
             await asyncio.shield(run.task)
             return await self.get(job_id)
         status = await self.get(job_id)
-        while status.state in _ACTIVE and not status.orphaned:
+        # The last that a coordinator does, after its last commit, is to give the lease back.
+        while not status.orphaned if status.state in _ACTIVE else status.coordinator is not None:
             await asyncio.sleep(POLL_EVERY)
             status = await self.get(job_id)
         return status
@@ -291,11 +293,7 @@ class JobManager:
         lease = await self._acquire(job_id)
         try:
             status = await self._repository.get(job_id)  # somebody may have run it since
-            only = await self._enqueued_chunks(status, failed_only)
-            if only != status.settings.only_chunks:
-                settings = msgspec.structs.replace(status.settings, only_chunks=only)
-                await self._repository.configure(lease, msgspec.structs.replace(status, settings=settings))
-                self._options.pop(job_id, None)
+            await self._note_retry(lease, status, await self._enqueued_chunks(status, failed_only))
             await self._repository.commit(lease, Batch(job=JobChange(state=JobState.PENDING)))
         finally:
             await self._release(lease)
@@ -355,10 +353,10 @@ class JobManager:
         return open_stitcher(spec.merge.stitcher, **spec.merge.options)
 
     async def _enqueued_chunks(self, status: JobStatus, failed_only: bool) -> tuple[int | str, ...] | None:
-        """The chunks that a job which is enqueued is to run; None for all that are missing. Raises WrongState."""
+        """The chunks that a job which is enqueued is to retry; None when it is to resume. Raises WrongState."""
         if status.state in (JobState.COMPLETED, JobState.PENDING):
             raise WrongState(f"job {status.id} is {status.state}; there is nothing to enqueue")
-        return (await self._failed_chunks(status) if failed_only else ()) or None
+        return await self._failed_chunks(status) if failed_only else None
 
     async def _failed_chunks(self, status: JobStatus) -> tuple[int | str, ...]:
         """The ids of the chunks that a retry runs; none when all that is left is to join. Raises WrongState."""
@@ -370,6 +368,12 @@ class JobManager:
                 f"job {status.id} has no failed chunk; `heliostat resume {status.id}` renders what is missing"
             )
         return tuple(chunk.id for chunk in failed)
+
+    async def _note_retry(self, lease: Lease, status: JobStatus, chunks: tuple[int | str, ...] | None) -> None:
+        """Keep with the job which chunks are retried, or that none are, for who goes on with it."""
+        if chunks != status.settings.retry_chunks:
+            settings = msgspec.structs.replace(status.settings, retry_chunks=chunks)
+            await self._repository.configure(lease, msgspec.structs.replace(status, settings=settings))
 
     async def _acquire(self, job_id: str) -> Lease:
         """Raises LeaseHeld."""
@@ -423,6 +427,10 @@ class JobManager:
                 raise WrongState(f"job {job_id} is {status.state}, no longer {wanted}")
             executor = self._executor if isinstance(self._executor, JobExecutor) else self._executor(status)
             options = self._options.get(job_id) or JobExecutionOptions.from_settings(status.settings)
+            if wanted is None:
+                await self._note_retry(lease, status, only)
+            else:  # what was asked for goes on
+                only = status.settings.retry_chunks
             known = await self._recover(executor, lease, status)
             if only is None and options.only_chunks is not None:
                 # Those chunks were asked for; once they have all been rendered, going on means the rest.

@@ -233,9 +233,26 @@ async def test_whether_an_event_was_told_can_be_asked(open_manager, eventful):
     async for event_id, _ in manager.events("j"):
         if event_id is not None:
             await manager.check_event("j", event_id)
-    for unknown in ("1-99", "99-1", "x"):
+    newest = await manager.newest_event("j")
+    assert newest is not None
+    made = newest.rpartition("-")[2]
+    for unknown in (f"1-99-{made}", f"99-1-{made}", "x"):
         with pytest.raises(errors.SpecError, match="has told no event"):
             await manager.check_event("j", unknown)
+
+
+async def test_an_id_says_nothing_of_another_job_that_has_the_name_of_one_that_was_deleted(open_manager, eventful):
+    manager = open_manager(ScriptedWorker(outcome))
+    await eventful(manager)
+    before = [event_id async for event_id, _ in manager.events("j") if event_id is not None]
+    await manager.delete("j")
+    await eventful(manager)
+    after = [event_id async for event_id, _ in manager.events("j") if event_id is not None]
+    assert len(after) > 10
+    for event_id in before:
+        assert event_id not in after
+        with pytest.raises(errors.SpecError, match="has told no event"):
+            await manager.check_event("j", event_id)
 
 
 async def test_a_commit_whose_answer_was_lost_is_told_once(make_spec: MakeSpec, tmp_path: Path):
@@ -273,10 +290,19 @@ async def test_runs_come_one_after_the_other_and_the_newest_can_be_had_alone(ope
     assert [event async for event_id, event in manager.events("j", newest_run=True) if event_id] == second
 
 
-@pytest.mark.parametrize("after", ["", "1", "1-0", "0-1", "01-1", "1-1 ", "-1-1", "1-99", "99-1", "１-1", "9" * 30])
+@pytest.mark.parametrize(
+    "after",
+    [
+        *("", "1", "1-1", "1-0-MADE", "0-1-MADE", "01-1-MADE", "1-1-MADE ", "-1-1-MADE", "1-1-0MADE", "1-1-MADE-1"),
+        *("1-99-MADE", "99-1-MADE", "１-1-MADE", "9" * 30),
+    ],
+)
 async def test_an_id_that_was_never_told_is_refused_in_one_sentence(open_manager, eventful, after: str):
     manager = open_manager(ScriptedWorker(outcome))
     await eventful(manager)
+    newest = await manager.newest_event("j")
+    assert newest is not None
+    after = after.replace("MADE", newest.rpartition("-")[2])
     with pytest.raises(errors.SpecError, match=r"^job j has told no event .*; give the id of one that it has told"):
         async for _ in manager.events("j", after):
             pass

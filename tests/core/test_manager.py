@@ -533,6 +533,40 @@ async def test_only_failed_chunks_may_be_put_back(open_manager, make_spec, tmp_p
         await page.enqueue(job, failed_only=True)
 
 
+async def test_a_retry_is_gone_on_with_by_who_takes_it_over_and_forgets_no_choice_of_the_submission(
+    open_manager, make_spec, tmp_path
+):
+    class Held(Gate):
+        """Chunk 1 fails once; what is tried again waits."""
+
+        async def run(self, request, report):
+            if request.attempt == 1:
+                return FAILED if request.chunk.id == 1 else await ScriptedWorker().run(request, report)
+            return await super().run(request, report)
+
+    chosen = (0, 1, 2)
+    first = open_manager(Held())
+    job = await first.submit(make_spec(4), options(tmp_path, retries=0, concurrency=1, only_chunks=chosen))
+    assert (await first.wait(job)).completed_chunks == 1
+    await first.retry(job)
+    async with asyncio.timeout(30):
+        while not first.running_chunks(job):
+            await asyncio.sleep(0.01)
+    await first.close(hand_over=True)
+    worker = ScriptedWorker()
+    second = open_manager(worker)
+    assert await second.run_pending(take_over=True) == [job]
+    paused = await second.get(job)
+    assert {chunk for chunk, _ in worker.started} == {1}
+    assert (paused.state, paused.completed_chunks) == (JobState.PAUSED, 2)
+    await second.enqueue(job)
+    assert await second.run_pending() == [job]
+    assert {chunk for chunk, _ in worker.started} == {1, 2}
+    assert (await second.get(job)).settings.only_chunks == chosen
+    await second.resume(job)
+    assert (await second.wait(job)).state is JobState.COMPLETED
+
+
 async def test_what_is_resumed_after_a_retry_that_failed_is_all_that_is_missing(open_manager, make_spec, tmp_path):
     worker = ScriptedWorker(lambda request: FAILED if request.chunk.id == 1 and request.attempt < 3 else None)
     runner, page = open_manager(worker), open_manager()

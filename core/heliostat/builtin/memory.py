@@ -125,11 +125,14 @@ class MemoryRepository(JobRepository):
         name: str | None = None,
         limit: int = 100,
         offset: int = 0,
+        oldest_first: bool = False,
         with_chunks: bool = True,
     ) -> list[JobStatus]:
         wanted = set(JobState if states is None else states)
-        found = [job for job in reversed(self._named(name)) if job.status.state in wanted]
-        found.sort(key=lambda job: job.status.created_at, reverse=True)
+        found = [job for job in self._named(name) if job.status.state in wanted]
+        found.sort(key=lambda job: job.status.created_at)
+        if not oldest_first:
+            found.reverse()
         jobs = [job.read() for job in found[offset : offset + limit]]
         return jobs if with_chunks else [without_chunks(job) for job in jobs]
 

@@ -13,7 +13,7 @@ from heliostat.cli.interrupts import Interrupts
 from heliostat.cli.reporting import tell_end
 from heliostat.errors import HeliostatError, JobNotFound, LeaseHeld, WrongState
 from heliostat.executor.choice import executors
-from heliostat.model.status import JobState
+from heliostat.job_queue import WaitingJobs
 
 if TYPE_CHECKING:
     from heliostat.cli.database import Jobs
@@ -47,15 +47,13 @@ class _Queue:
         self._jobs = jobs
         self._db = db
         self._interrupts = interrupts
-        self._tried: set[str] = set()
+        self._waiting = WaitingJobs(jobs.manager)
 
     async def work_off(self, *, watch: bool) -> None:
         while not self._interrupts.came.is_set():
-            pending = await self._jobs.repository.list(states=[JobState.PENDING], limit=1_000_000, with_chunks=False)
-            job_id = next((job.id for job in reversed(pending) if job.id not in self._tried), None)
-            if job_id is not None:
-                self._tried.add(job_id)
-                await self._run(job_id)
+            status = await self._waiting.next()
+            if status is not None:
+                await self._run(status.id)
             elif watch:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._interrupts.came.wait(), LOOK_EVERY)

@@ -128,10 +128,12 @@ class JobRepository(ABC):
         name: str | None = None,
         limit: int = 100,
         offset: int = 0,
+        oldest_first: bool = False,
         with_chunks: bool = True,
     ) -> list[JobStatus]:
-        """Jobs, the newest first; only those in one of `states`, and with `name` in their name, whatever the case of
-        its letters, where these are given. Not `with_chunks`, their specifications have none, which costs much less."""
+        """Jobs, the newest first or the oldest; only those in one of `states`, and with `name` in their name, whatever
+        the case of its letters, where these are given. Not `with_chunks`, their specifications have none, which costs
+        much less."""
 
     @abstractmethod
     async def count_jobs(self, *, name: str | None = None) -> dict[JobState, int]:

@@ -52,7 +52,8 @@ class JobExecutionOptions(Struct, frozen=True, kw_only=True):
     @classmethod
     def from_settings(cls, settings: JobSettings) -> JobExecutionOptions:
         """Options as they were kept with a job; callbacks and sinks are not."""
-        return cls(**{name: getattr(settings, name) for name in settings.__struct_fields__})
+        known = set(cls.__struct_fields__)
+        return cls(**{name: getattr(settings, name) for name in settings.__struct_fields__ if name in known})
 
     def settings(self) -> JobSettings:
         """The part that is kept with the job."""

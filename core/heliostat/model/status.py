@@ -62,6 +62,8 @@ class JobSettings(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     fail_fast: bool = True
     merge: bool = True
     only_chunks: tuple[int | str, ...] | None = None
+    retry_chunks: tuple[int | str, ...] | None = None
+    """The chunks of a retry, while that is the newest run or is to be the next one; None when it is none."""
     job_dir: str | None = None
     env: dict[str, str] = field(default_factory=dict)
 

@@ -54,6 +54,7 @@ class Entry(Struct, frozen=True, gc=False):
     order: int
     """Counts what the reader was told."""
     place: Place
+    id: str | None
     data: bytes
 
 
@@ -61,7 +62,7 @@ def place_of(event_id: str | None) -> Place:
     """Of an event that a job has told; the start for None."""
     if event_id is None:
         return START
-    revision, _, place = event_id.partition("-")
+    revision, place, _ = event_id.split("-", 2)
     return int(revision), int(place)
 
 
@@ -157,15 +158,15 @@ class JobFeed:
         self._order += 1
         match event:
             case ChunkProgressed():
-                self._frames[event.index] = Entry(self._order, START, encode(None, event))
+                self._frames[event.index] = Entry(self._order, START, None, encode(None, event))
             case Progressed():
-                self._frames[None] = Entry(self._order, START, encode(None, event))
+                self._frames[None] = Entry(self._order, START, None, encode(None, event))
             case ChunkSucceeded() | AttemptFailed():
                 self._frames.pop(event.index, None)
             case JobEnded():
                 self._frames = {key: entry for key, entry in self._frames.items() if key is None}
         if event_id is not None:
-            entry = Entry(self._order, place_of(event_id), encode(event_id, event))
+            entry = Entry(self._order, place_of(event_id), event_id, encode(event_id, event))
             self._ring.append(entry)
             self._bytes += len(entry.data)
             while len(self._ring) > KEPT_EVENTS or (self._bytes > KEPT_BYTES and len(self._ring) > 1):
@@ -221,9 +222,8 @@ class Feeds:
                         await asyncio.sleep(PACE)
                     continue
                 moved = feed.moved
-                batch, place, order = _batch(feed.told_after(place, order), place, order)
-                if place != START:
-                    after = f"{place[0]}-{place[1]}"
+                batch, after, order = _batch(feed.told_after(place, order), after, order)
+                place = place_of(after)
                 if batch:
                     yield batch
                     await asyncio.sleep(PACE)
@@ -298,8 +298,8 @@ class Feeds:
             yield reached, b"".join(parts)
 
 
-def _batch(entries: list[Entry], place: Place, order: int) -> tuple[bytes, Place, int]:
-    """As many as may be told at once; the place of the last one, and its order."""
+def _batch(entries: list[Entry], after: str | None, order: int) -> tuple[bytes, str | None, int]:
+    """As many as may be told at once; the id of the last one that has an id, or `after`, and the order of the last."""
     parts: list[bytes] = []
     size = 0
     for entry in entries:
@@ -308,5 +308,5 @@ def _batch(entries: list[Entry], place: Place, order: int) -> tuple[bytes, Place
         parts.append(entry.data)
         size += len(entry.data)
         order = max(order, entry.order)
-        place = max(place, entry.place)
-    return b"".join(parts), place, order
+        after = entry.id or after
+    return b"".join(parts), after, order

@@ -167,7 +167,9 @@ class JobRepositoryContract(Contract):
             error="it\nstopped 100 % 😀",
             updated_at=CREATED + timedelta(days=1, microseconds=1),
             metrics=JobMetrics(attempts=7, retries=2, failures={"timed_out": 2}, frames_done=1.5, cost_usd=0.25),
-            settings=JobSettings(concurrency=3, retries=0, only_chunks=(1, "1"), job_dir="/a b/ç", env={"A": "ä\\"}),
+            settings=JobSettings(
+                concurrency=3, retries=0, only_chunks=(1, "1"), retry_chunks=(), job_dir="/a b/ç", env={"A": "ä\\"}
+            ),
             worker=WorkerChoice("lambda", {"function": "f", "memory": 512, "deep": {"list": [1, None, True]}}),
             output="out/film.mp4",
         )
@@ -258,6 +260,12 @@ class JobRepositoryContract(Contract):
         assert listed == [await here.get(job.id) for job in listed]
         assert [job.id for job in await there.list(limit=2)] == ["d", "b"]
         assert [job.id for job in await there.list(limit=2, offset=3)] == ["c", "a"]
+        assert await there.list(oldest_first=True) == listed[::-1]
+        assert [job.id for job in await there.list(limit=2, offset=1, oldest_first=True, with_chunks=False)] == [
+            "c",
+            "e",
+        ]
+        assert [job.id for job in await there.list(limit=1, oldest_first=True, name="")] == ["a"]
         assert await there.list(offset=5) == []
 
     @_opened_twice

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from heliostat import JobExecutionOptions, JobManager, WorkerChoice, load_spec, open_repository
 
 Heliostat = Callable[..., Any]
 JobFile = Callable[..., Path]
@@ -61,10 +64,6 @@ def test_a_job_that_fails_does_not_hold_up_the_others(heliostat: Heliostat, job_
 def test_a_job_for_an_adapter_that_is_not_here_fails_and_holds_up_no_other(
     heliostat: Heliostat, job_file: JobFile, tmp_path: Path
 ) -> None:
-    import asyncio
-
-    from heliostat import JobExecutionOptions, JobManager, WorkerChoice, load_spec, open_repository
-
     async def submit() -> None:
         async with JobManager(open_repository(f"sqlite:///{tmp_path}/jobs.db")) as manager:
             options = JobExecutionOptions(job_dir=tmp_path)
@@ -92,7 +91,15 @@ def test_watching_it_goes_on_waiting_until_it_is_interrupted(
     heliostat("submit", job_file(name="a"), "--id", "a")
     running = program("run-pending", "--watch")
     until(lambda: states(heliostat)["a"] == "completed")
-    heliostat("submit", job_file(name="b"), "--id", "b")
+    heliostat("submit", job_file('test -e mended && echo done > "$1"', name="b"), "--id", "b", "--retries", "0")
+    until(lambda: states(heliostat)["b"] == "failed")
+
+    async def put_back() -> None:  # as a web page does it
+        async with JobManager(open_repository(f"sqlite:///{tmp_path}/jobs.db")) as manager:
+            await manager.enqueue("b")
+
+    (tmp_path / "mended").touch()
+    asyncio.run(put_back())
     until(lambda: states(heliostat)["b"] == "completed")
     running.interrupt(signal.SIGTERM)
-    assert running.end().status == 0
+    assert running.end().status == 1  # what has failed is told

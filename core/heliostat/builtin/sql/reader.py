@@ -68,10 +68,16 @@ class Reader:
             return _status(row, self._spec(connection, row))
 
     def list(
-        self, states: Iterable[JobState] | None, name: str | None, limit: int, offset: int, with_chunks: bool
+        self,
+        states: Iterable[JobState] | None,
+        name: str | None,
+        limit: int,
+        offset: int,
+        oldest_first: bool,
+        with_chunks: bool,
     ) -> list[JobStatus]:
-        newest_first = (job.c.created_at.desc(), job.c.number.desc())
-        keys = select(job.c.number).order_by(*newest_first)
+        order = [column.asc() if oldest_first else column.desc() for column in (job.c.created_at, job.c.number)]
+        keys = select(job.c.number).order_by(*order)
         if states is not None:
             keys = keys.where(job.c.state.in_(list(states)))
         if name is None:
@@ -86,7 +92,7 @@ class Reader:
             for first in range(0, len(numbers), JOBS_PAGE):
                 page = numbers[first : first + JOBS_PAGE]
                 heads = {} if with_chunks else self._heads(connection, page)
-                rows = connection.execute(self._jobs.where(job.c.number.in_(page)).order_by(*newest_first)).all()
+                rows = connection.execute(self._jobs.where(job.c.number.in_(page)).order_by(*order)).all()
                 for row in rows:
                     with suppress(JobNotFound):  # deleted since
                         found.append(_status(row, heads.get(row.number) or self._spec(connection, row)))

@@ -55,9 +55,10 @@ class SqlRepository(JobRepository):
         name: str | None = None,
         limit: int = 100,
         offset: int = 0,
+        oldest_first: bool = False,
         with_chunks: bool = True,
     ) -> list[JobStatus]:
-        return await self._reads.run(partial(self._reader.list, states, name, limit, offset, with_chunks))
+        return await self._reads.run(partial(self._reader.list, states, name, limit, offset, oldest_first, with_chunks))
 
     async def count_jobs(self, *, name: str | None = None) -> dict[JobState, int]:
         return await self._reads.run(partial(self._reader.count_jobs, name))

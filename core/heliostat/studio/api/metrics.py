@@ -34,7 +34,10 @@ async def show_metrics(studio: InStudio) -> Response:
     studio.totals.add(jobs)
     chunks = dict.fromkeys(ChunkState, 0)
     for job in jobs:
-        if job.state in (JobState.PENDING, JobState.RUNNING):
+        if job.state is JobState.PENDING:  # known without asking: what has failed is rendered again
+            chunks[ChunkState.SUCCEEDED] += job.completed_chunks
+            chunks[ChunkState.PENDING] += job.total_chunks - job.completed_chunks
+        elif job.state is JobState.RUNNING:
             try:
                 for state, number in (await studio.repository.count(job.id)).items():
                     chunks[state] += number
