@@ -13,9 +13,8 @@ import time
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Final
 
-from heliostat.contracts.artifacts import output_key
 from heliostat.contracts.repository import JobChange
 from heliostat.contracts.worker import ChunkRequest
 from heliostat.errors import (
@@ -23,8 +22,6 @@ from heliostat.errors import (
     HeliostatError,
     JobCancelled,
     SpecError,
-    StitchFailed,
-    Throttled,
     WorkerLost,
 )
 from heliostat.executor import merge
@@ -32,6 +29,7 @@ from heliostat.executor.announcer import Announcer
 from heliostat.executor.attempt import Attempt
 from heliostat.executor.counters import Counters
 from heliostat.executor.inputs import send_inputs
+from heliostat.executor.join import Join
 from heliostat.executor.ledger import Commit, Ledger, commit_nowhere
 from heliostat.executor.logs import JobLogs
 from heliostat.executor.observers import Observers
@@ -39,13 +37,13 @@ from heliostat.executor.outcome import Failure, JobResult
 from heliostat.executor.progress import FrameMeter
 from heliostat.executor.queue import ChunkQueue
 from heliostat.executor.retry import RetryPolicy
+from heliostat.executor.verdict import AttemptFailure, verdict
 from heliostat.executor.window import Window
 from heliostat.journal import Retelling
 from heliostat.model.cause import Cause
 from heliostat.model.command import split_command
 from heliostat.model.result import ChunkResult
 from heliostat.model.status import AttemptState, ChunkState, JobMetrics, JobState
-from heliostat.plugins import open_worker
 
 if TYPE_CHECKING:
     from heliostat.contracts.artifacts import ArtifactStore
@@ -60,8 +58,6 @@ PERSIST_EVERY: Final = 1.0
 """Seconds between commits of the frames done by running attempts."""
 STOP_PATIENCE: Final = 30.0
 """Seconds that an adapter may take to end an attempt that was stopped, before its result is no longer awaited."""
-STDERR_KEPT: Final = 8 << 10
-"""Characters that are kept of what an adapter's error says the worker last wrote on stderr."""
 _CHUNKS_WITHOUT_YIELD = 32
 _SUCCEEDED = AttemptState.SUCCEEDED  # see `attempt`
 _INTERRUPTED = "the program that ran the job was stopped"
@@ -109,7 +105,7 @@ class Execution:
         self._running: dict[int, Attempt] = {}
         self._slots: set[asyncio.Task[None]] = set()
         self._slots_changed = asyncio.Event()
-        self._merging: asyncio.Task[str | None] | None = None
+        self._join: Join | None = None
         self._opening: asyncio.Task[None] | None = None
         """The task that runs the job, while the adapter is being opened."""
         self._complete = False
@@ -149,7 +145,7 @@ class Execution:
 
     def pause(self, *, now: bool = False) -> None:
         """Dispatch nothing more; let running attempts finish, and a join too, or end them `now`."""
-        if not self._complete and (now or self._merging is None):
+        if not self._complete and (now or self._join is None):
             self._stop(JobState.PAUSED, None)
         if now:
             self._end_running()
@@ -385,25 +381,15 @@ class Execution:
 
     def _judge(self, attempt: Attempt, result: object, error: BaseException | None) -> None:
         if attempt.stop_cause is not None:
-            self._counters.stale_results += result is not None
-            self._failed(attempt, attempt.stop_cause, self._stop_sentence(attempt))
-        elif isinstance(error, AttemptError):
-            retry_after = error.retry_after if isinstance(error, Throttled) else None
-            message = _writable(str(error)) or error.cause.value
-            said = _writable(error.stderr_tail)[-STDERR_KEPT:]
-            self._failed(attempt, _unasked(error.cause), message, None, said, retry_after)
-        elif not _is_result(result):
-            what = f"the {self._worker.name} adapter returned {type(result).__name__} instead of a valid ChunkResult"
-            self._failed(attempt, Cause.WORKER_LOST, what)
-        elif result.attempt_id is not None and result.attempt_id != attempt.id:
-            self._counters.stale_results += 1
-            self._failed(attempt, Cause.WORKER_LOST, "the worker answered with another attempt's result")
-        elif result.exit_code != 0:
-            message = result.message or f"exit status {result.exit_code}"
-            cause = _unasked(result.cause or Cause.COMMAND_FAILED)
-            self._failed(attempt, cause, message, result, result.stderr_tail)
+            stale = result is not None
+            found: ChunkResult | AttemptFailure
+            found = AttemptFailure(attempt.stop_cause, self._stop_sentence(attempt), stale=stale)
         else:
-            self._succeeded(attempt, result)
+            found = verdict(attempt.id, self._worker.name, result, error)
+        if isinstance(found, AttemptFailure):
+            self._failed(attempt, found)
+        else:
+            self._succeeded(attempt, found)
 
     def _succeeded(self, attempt: Attempt, result: ChunkResult) -> None:
         self._counters.spent(result)
@@ -412,15 +398,9 @@ class Execution:
             self._window_changed()
         self._ledger.succeed(attempt, attempt.status(_SUCCEEDED, result=result))
 
-    def _failed(
-        self,
-        attempt: Attempt,
-        cause: Cause,
-        message: str,
-        result: ChunkResult | None = None,
-        stderr_tail: str = "",
-        retry_after: float | None = None,
-    ) -> None:
+    def _failed(self, attempt: Attempt, failure: AttemptFailure) -> None:
+        cause, message, result = failure.cause, failure.message, failure.result
+        self._counters.stale_results += failure.stale
         if result is not None:
             self._counters.spent(result)
         if cause is Cause.CANCELLED:
@@ -430,7 +410,7 @@ class Execution:
         self._counters.failed(cause)
         if cause is Cause.THROTTLED and self._window.throttled(attempt.started_clock, time.monotonic()):
             self._window_changed()
-        delay = self._retry.after(attempt.index, cause, retry_after)
+        delay = self._retry.after(attempt.index, cause, failure.retry_after)
         given_up = delay is None
         if delay is not None and not self._queue.closed:
             self._counters.retries += 1
@@ -443,16 +423,19 @@ class Execution:
             cause=cause,
             message=message,
             retry_in=delay,
-            stderr_tail=stderr_tail if result is None else "",
+            stderr_tail=failure.stderr_tail if result is None else "",
             result=result,
         )
         self._ledger.fail(attempt, status, chunk=ChunkState.FAILED if given_up else ChunkState.PENDING)
         if given_up:
-            self._give_up(attempt, cause, message, stderr_tail)
+            self._give_up(attempt, failure)
 
-    def _give_up(self, attempt: Attempt, cause: Cause, message: str, stderr_tail: str) -> None:
+    def _give_up(self, attempt: Attempt, failure: AttemptFailure) -> None:
+        cause = failure.cause
         if self._failure is None:
-            self._failure = Failure.of_chunk(attempt.chunk.id, attempt.number, cause, message, stderr_tail)
+            self._failure = Failure.of_chunk(
+                attempt.chunk.id, attempt.number, cause, failure.message, failure.stderr_tail
+            )
         else:
             self._failure = self._failure.and_another()
         if self._options.fail_fast or cause is Cause.MISCONFIGURED:
@@ -478,8 +461,8 @@ class Execution:
     def _end_running(self) -> None:
         for attempt in list(self._running.values()):
             attempt.stop(Cause.CANCELLED)
-        if self._merging is not None and not self._merging.cancelling():
-            self._merging.cancel()  # once: a second time would cut its cleaning up short
+        if self._join is not None:
+            self._join.end()
 
     def _halt(self) -> None:
         """The ledger has stopped."""
@@ -493,7 +476,7 @@ class Execution:
         del self._running[attempt.index]
         self._slots.discard(attempt.slot)
         cause = attempt.stop_cause or Cause.WORKER_LOST
-        self._failed(attempt, cause, f"{self._stop_sentence(attempt)}, and its worker did not end it")
+        self._failed(attempt, AttemptFailure(cause, f"{self._stop_sentence(attempt)}, and its worker did not end it"))
         self._add_slot()
 
     def _stop_sentence(self, attempt: Attempt) -> str:
@@ -567,65 +550,21 @@ class Execution:
         """Returns the film's path where the specification tells it. Raises StitchFailed."""
         self._announce.progressed(self._meter.snapshot(0.0, time.monotonic()), 0)
         self._announce.merge_started(merge.how(self._spec) or "")
-        joining = self._merging = asyncio.create_task(self._join())
+        self._join = Join(
+            self._executor,
+            self._spec,
+            self.job_id,
+            attempt_id=f"{self._nonce}-merge",
+            job_dir=self._job_dir,
+            env=self._env,
+            artifacts=self._artifacts,
+            logs=self._logs,
+            patience=STOP_PATIENCE,
+        )
         try:
-            await self._joined(joining)
-        except asyncio.CancelledError:
-            self._end_running()
-            await self._joined(joining)
-            raise
+            return await self._join.run()
         finally:
-            self._merging = None
-        if not joining.done():
-            raise StitchFailed("the join was stopped, and did not end")
-        return None if joining.cancelled() else joining.result()
-
-    async def _joined(self, joining: asyncio.Task[str | None]) -> None:
-        """Wait for the join; once it is cancelled, no longer than STOP_PATIENCE."""
-        while not joining.done() and not joining.cancelling():
-            await asyncio.wait([joining], timeout=TICK)
-        await asyncio.wait([joining], timeout=STOP_PATIENCE)
-
-    async def _join(self) -> str | None:
-        """On this machine, unless a merge command runs on workers that share the job directory."""
-        if self._artifacts is not None:
-            await merge.fetch_outputs(self._spec, self.job_id, self._job_dir, self._artifacts)
-        if self._spec.merge is not None:
-            film = await merge.stitch(self._spec, self._job_dir, self._executor.stitcher_for(self._spec))
-            if self._artifacts is not None:
-                await self._artifacts.put(output_key(self.job_id, film, self._job_dir), self._job_dir / film)
-            return film
-        slot = asyncio.current_task()
-        assert slot is not None
-        worker = self._executor.merge_worker or self._worker
-        if worker.artifacts is not None:
-            worker = open_worker("local")  # the parts have just been brought here
-        chunk = merge.command_chunk(self._spec)
-        report = Attempt(self._total, chunk, 1, f"{self._nonce}-merge", slot, self._logs)
-        try:
-            await merge.run_merge_command(chunk, self.job_id, report.id, self._job_dir, worker, report, self._env)
-        finally:
-            report.ended = True
-            self._logs.close(report)
-        return None
-
-
-def _unasked(cause: Cause) -> Cause:
-    """A worker that says it was cancelled, though nobody here did that, was ended by somebody else: a preemption."""
-    return Cause.WORKER_LOST if cause is Cause.CANCELLED else cause
-
-
-def _writable(text: object) -> str:
-    """What an adapter raised, so that it can be written as UTF-8: it may hold bytes that nobody could decode."""
-    return str(text).encode(errors="replace").decode()
-
-
-def _is_result(result: object) -> TypeGuard[ChunkResult]:
-    return (
-        isinstance(result, ChunkResult)
-        and isinstance(result.exit_code, int)
-        and isinstance(result.duration, int | float)
-    )
+            self._join = None
 
 
 def chunk_indexes(spec: JobSpec, ids: Collection[int | str]) -> set[int]:
