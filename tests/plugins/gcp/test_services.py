@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from strict_gcs import Request, StrictGcs
 
 from heliostat import AttemptFailed, Cause, JobExecutionOptions, JobExecutor, JobState, open_worker
 from heliostat.errors import JobFailed, Misconfigured
@@ -58,6 +60,32 @@ async def test_a_request_that_the_front_door_gives_up_has_timed_out(cloud: Any, 
     cloud.run.front.faults.append("timeout")
     async with Trial(adapter(cloud), tmp_path) as trial:
         assert (await trial.run(film(WRITE))).metrics.failures == {Cause.TIMED_OUT: 1}
+
+
+async def test_the_time_of_a_request_is_counted_from_its_beginning(cloud: Any, storage: StrictGcs, tmp_path: Path):
+    """As Cloud Run does: here the inputs take it all, and the command, which has a limit of its own, never begins."""
+    cloud.run.add_service(
+        "brief",
+        {"HELIOSTAT_AUDIENCE": "brief", "HELIOSTAT_CALLERS": "heliostat@studio.iam.gserviceaccount.com"},
+        timeout=7.0,
+        audiences=("brief",),
+    )
+    go_on = threading.Event()
+
+    def hold(sent: Request) -> None:
+        if sent.operation == "media":
+            go_on.wait(60)
+
+    storage.intervene = hold
+    slow = f"{cloud.artifacts}?endpoint_url={storage.url}"
+    async with Trial(adapter(cloud, service="brief", artifacts=slow), tmp_path) as trial:
+        (trial.job_dir / "scene.txt").write_text("scene")
+        try:
+            status = await trial.run(film(WRITE, inputs=("scene.txt",)))
+        finally:
+            go_on.set()
+        assert status.metrics.failures == {Cause.TIMED_OUT: 1}
+        assert "the request ran into the service's time limit of 7 s; deploy it with more, or make" in status.error
 
 
 async def test_time_is_up_before_cloud_run_cuts_the_request(cloud: Any, tmp_path: Path):

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,30 @@ async def test_what_is_said_while_a_report_is_on_its_way_is_told_too(
     for line in b"".join(letter.lines for letter in reports).splitlines():
         relay(line, said)
     assert [line for line in "".join(said.lines).splitlines() if line in ("first", "second")] == ["first", "second"]
+
+
+async def test_of_many_tasks_each_reports_less_often(
+    storage: StrictGcs, mailbox: Mailbox, start: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """Of 400, each 2 s: all together would make more reports than a coordinator can read."""
+    sent_clocks: list[float] = []
+
+    def note(sent: Request) -> None:
+        if sent.operation == "insert" and b"/out/7/150/" in sent.body:
+            sent_clocks.append(time.monotonic())
+
+    storage.intervene = note
+    monkeypatch.setenv("CLOUD_RUN_TASK_COUNT", "400")
+    async with Meeting("127.0.0.1") as meeting:
+        running = await start(meeting.step, "write=film")
+        command = await meeting.next()
+        for number in (1, 2):
+            command.do(f"say={number}")
+            while len(sent_clocks) < number:
+                await asyncio.sleep(0.01)
+        command.do("go")
+        await collect(mailbox, running)
+    assert sent_clocks[1] - sent_clocks[0] >= 1.99
 
 
 async def test_cloud_run_ends_it_with_a_signal(mailbox: Mailbox, start: Any):
