@@ -49,10 +49,10 @@ class RemoteWorker:
         folder = Path(await in_thread(lambda: tempfile.mkdtemp(prefix=f"attempt-{os.getpid()}-", dir=self._root)))
         try:
             job_dir = folder / "job"
-            (folder / "tmp").mkdir()
-            job_dir.mkdir()
+            for each in (job_dir, folder / "inputs", folder / "tmp"):
+                each.mkdir()
             if request.inputs is not None:
-                await self._cache.lay_out(request.inputs, job_dir)
+                await self._cache.lay_out(request.inputs, job_dir, folder / "inputs")
             result = await run_chunk(_moved(request, job_dir, folder / "tmp"), report, grace=grace, warden=warden)
             with heartbeats(report):
                 outputs = await self._store_outputs(request, job_dir, result.outputs)
