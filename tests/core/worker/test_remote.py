@@ -283,6 +283,20 @@ async def test_what_a_killed_worker_has_left_is_removed(tmp_path: Path):
     assert [folder.name for folder in (tmp_path / "worker").iterdir()] == [f"attempt-{os.getppid()}-x"]
 
 
+async def test_attempts_that_begin_at_once_are_not_taken_for_what_was_left(tmp_path: Path):
+    """By the first of them, which looks for that."""
+    chunk = Chunk(id=0, start_frame=0, frame_count=1, output_file="", command=())
+    requests = [
+        ChunkRequest(job_id="job", chunk=chunk, attempt=1, attempt_id=str(n), command=["true"], job_dir=str(tmp_path))
+        for n in range(8)
+    ]
+    async with open_artifact_store(f"file://{tmp_path / 'store'}") as store:
+        for number in range(15):
+            worker = RemoteWorker(store, tmp_path / str(number), cache_limit=0)
+            results = await asyncio.gather(*(worker.run(request, Silence()) for request in requests))
+            assert [result.exit_code for result in results] == [0] * 8
+
+
 async def test_a_merge_command_joins_here_what_it_fetches(tmp_path: Path, job_dir: Path):
     spec = spec_of('echo one > "$1"', 'echo two > "$1"', merge_command="sh -c 'cat chunks/*.bin > film.txt'")
     status = await run(Elsewhere(tmp_path), spec, job_dir)
