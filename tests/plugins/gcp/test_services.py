@@ -56,6 +56,36 @@ async def test_what_no_retry_can_help_ends_the_job_with_the_fix(cloud: Any, tmp_
     assert failed.value.cause is Cause.MISCONFIGURED
 
 
+async def test_a_clock_that_goes_wrong_ends_the_job_and_is_named(
+    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As that of a machine that was put to sleep: by Google's clock, the token has expired an hour ago."""
+    front = cloud.run.front
+    async with Trial(adapter(cloud), tmp_path) as trial:
+        status = await trial.run(film(WRITE, id="before"), on_progress=None)
+        assert status.state is JobState.COMPLETED, status.error
+        monkeypatch.setattr(front, "ahead", 7200.0)
+        refusals = front.refusals
+        status = await trial.run(film(WRITE, id="after"), retries=5, on_progress=None)
+        assert (status.state, status.metrics.failures) == (JobState.FAILED, {Cause.MISCONFIGURED: 1})
+        assert (
+            "permission to the requested URL /; this machine's clock is 120 min behind Google's, so that tokens are taken"
+            " for good which have expired; set this machine's clock right"
+        ) in (status.error or "")
+        assert front.refusals == refusals + 1
+        trial.observes = False
+
+
+async def test_a_refusal_for_another_reason_is_not_laid_to_the_clock(
+    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cloud.run.front, "ahead", 600.0)
+    with pytest.raises(JobFailed, match=r"HTTP 401: .*; give the caller roles/run\.invoker, name it in"):
+        await JobExecutor(adapter(cloud, audience="https://elsewhere")).execute(
+            film(WRITE), JobExecutionOptions(job_dir=tmp_path)
+        )
+
+
 async def test_a_request_that_the_front_door_gives_up_has_timed_out(cloud: Any, tmp_path: Path):
     cloud.run.front.faults.append("timeout")
     async with Trial(adapter(cloud), tmp_path) as trial:
