@@ -101,6 +101,8 @@ class Accounts(http.server.ThreadingHTTPServer):
         self.address = f"127.0.0.1:{self.server_port}"
         self.tokens = 0
         """How many were given."""
+        self.certificates = 0
+        """How often they were fetched."""
         self.refuses = False
         self.id_tokens: list[str] = []
         """The audiences of those that were given."""
@@ -192,6 +194,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path.endswith("/identity"):
             self._send_text(self._make_id_token(parse_qs(query)["audience"][0]))
         elif path == "/certs":
+            self.server.certificates += 1
             self._send(200, {"google": google_certificate()})
         elif "/service-accounts/" in self.path:
             self._send(200, {"email": EMAIL, "scopes": ["https://www.googleapis.com/auth/cloud-platform"]})

@@ -69,8 +69,8 @@ async def test_a_clock_that_goes_wrong_ends_the_job_and_is_named(
         status = await trial.run(film(WRITE, id="after"), retries=5, on_progress=None)
         assert (status.state, status.metrics.failures) == (JobState.FAILED, {Cause.MISCONFIGURED: 1})
         assert (
-            "permission to the requested URL /; this machine's clock is 120 min behind Google's, so that tokens are taken"
-            " for good which have expired; set this machine's clock right"
+            "permission to the requested URL /; this machine's clock is 120 min behind Google's, so that tokens are"
+            " taken for good which have expired; set this machine's clock right"
         ) in (status.error or "")
         assert front.refusals == refusals + 1
         trial.observes = False
