@@ -44,6 +44,8 @@ ADVICE: Final = {
 }
 """What to do about refusals."""
 
+Advice = str | Callable[[Mapping[str, str]], str]
+"""A sentence, or what says it from the answer's headers."""
 Authorise = Callable[[], Awaitable[Mapping[str, str]]]
 """Gives the headers that authorise the next request."""
 
@@ -57,7 +59,7 @@ class WorkerClient:
         authorise: Authorise,
         *,
         tls: ssl.SSLContext | None = None,
-        advice: Mapping[int, str] | None = None,
+        advice: Mapping[int, Advice] | None = None,
     ) -> None:
         """`advice`: by HTTP status, what to do about a refusal that no retry can help."""
         self.url = url.rstrip("/")
@@ -147,6 +149,7 @@ class WorkerClient:
         if status >= 500 or status == 409:
             return WorkerLost(f"{self.url}: HTTP {status}: {said}")
         advice = self._advice.get(status, ADVICE.get(status, "correct the address"))
+        advice = advice if isinstance(advice, str) else advice(headers)
         return Misconfigured(f"{self.url}: HTTP {status}: {said.rstrip('.')}; {advice}")
 
 

@@ -37,22 +37,24 @@ class RemoteWorker:
         self.store = store
         self._root = root
         self._cache = InputCache(store, root / "inputs", cache_limit)
+        self._sweeping = asyncio.Lock()
         self._is_swept = False
 
     async def run(
         self, request: ChunkRequest, report: ChunkReport, *, grace: float = 5.0, warden: Warden | None = None
     ) -> ChunkResult:
         """Run one attempt, as `run_chunk` does; `request.job_dir` is the coordinator's and need not exist here."""
-        if not self._is_swept:
-            self._is_swept = True
-            await in_thread(lambda: _sweep(self._root))
+        async with self._sweeping:  # those that begin at the same time must not be taken for leftovers
+            if not self._is_swept:
+                await in_thread(lambda: _sweep(self._root))
+                self._is_swept = True
         folder = Path(await in_thread(lambda: tempfile.mkdtemp(prefix=f"attempt-{os.getpid()}-", dir=self._root)))
         try:
             job_dir = folder / "job"
-            (folder / "tmp").mkdir()
-            job_dir.mkdir()
+            for each in (job_dir, folder / "inputs", folder / "tmp"):
+                each.mkdir()
             if request.inputs is not None:
-                await self._cache.lay_out(request.inputs, job_dir)
+                await self._cache.lay_out(request.inputs, job_dir, folder / "inputs")
             result = await run_chunk(_moved(request, job_dir, folder / "tmp"), report, grace=grace, warden=warden)
             with heartbeats(report):
                 outputs = await self._store_outputs(request, job_dir, result.outputs)

@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from heliostat.errors import AttemptError, Misconfigured, Throttled, WorkerLost
+from heliostat_gcp.clock import SET_IT, WrongClock, is_about_time
 
 THROTTLED: Final = frozenset({"ResourceExhausted", "TooManyRequests"})
 """The same call may succeed in a while."""
+
+_LOG_IN: Final = "log in again: gcloud auth application-default login, and see that this machine's clock is right"
 
 LOST: Final = frozenset(
     {
@@ -59,8 +62,8 @@ ADVICE: Final = {
     "RequestRangeNotSatisfiable": "correct what it names",
     "ResumeIncomplete": "correct the address",
     "TemporaryRedirect": "correct the address",
-    "Unauthenticated": "log in again: gcloud auth application-default login",
-    "Unauthorized": "log in again: gcloud auth application-default login",
+    "Unauthenticated": _LOG_IN,
+    "Unauthorized": _LOG_IN,
 }
 """What no retry can help against, and what to do."""
 
@@ -75,6 +78,8 @@ def of_call(error: Exception, what: str) -> AttemptError:
     if isinstance(error, auth.GoogleAuthError):
         if isinstance(error, auth.TransportError) or getattr(error, "retryable", False):
             return WorkerLost(f"credentials for {what} could not be had ({_sentence(error)})")
+        if is_about_time(error):
+            return WrongClock(f"credentials for {what} are refused for the time in them ({_sentence(error)}); {SET_IT}")
         return Misconfigured(
             f"credentials for {what} are missing or worn out ({_sentence(error)}); log in with `gcloud auth"
             " application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"

@@ -21,6 +21,7 @@ from google.cloud.storage import exceptions as storage
 
 from heliostat.errors import ArtifactDenied, ArtifactError, Misconfigured
 from heliostat.worker import DAMAGED, MEANWHILE
+from heliostat_gcp.clock import SET_IT, is_about_time
 
 PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 """What a call is made again for, https://cloud.google.com/storage/docs/retry-strategy."""
@@ -164,6 +165,8 @@ def artifact_error(error: Exception, what: str) -> ArtifactError:
         return ArtifactError(f"{what}: {_STRANGER} ({said})")
     if isinstance(error, api.RetryError):
         return ArtifactError(f"{what}: {_FAILED} ({said})")
+    if is_about_time(error):
+        return ArtifactError(f"{what}: the Google credentials are refused for the time in them ({said}); {SET_IT}")
     if isinstance(error, _EXPIRED):
         return ArtifactError(f"{what}: the Google credentials have expired or do not work ({said}); {_LOG_IN}")
     if isinstance(error, auth.DefaultCredentialsError):

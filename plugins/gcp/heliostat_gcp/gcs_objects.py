@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,13 +94,22 @@ class GcsObjects(Objects):
         return b"".join(blocks) if self.fetch(found, blocks.append) else None
 
     def put(
-        self, key: str, content: bytes, *, if_absent: bool = False, metadata: Mapping[str, str] | None = None
+        self,
+        key: str,
+        content: bytes,
+        *,
+        if_absent: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        expires: bool = False,
     ) -> GcsObject:
-        """With `metadata` of one's own beside the digest."""
+        """With `metadata` of one's own beside the digest. What `expires` has a custom time, now: a rule of the bucket
+        deletes it after days, under whatever prefix."""
 
         def send() -> GcsObject:
             blob = self._bucket.blob(key)
             blob.metadata = {**(metadata or {}), DIGEST_METADATA: hashlib.sha256(content).hexdigest()}
+            if expires:
+                blob.custom_time = datetime.now(UTC)
             blob.upload_from_string(
                 content,
                 content_type="application/octet-stream",

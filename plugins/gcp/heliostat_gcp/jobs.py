@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Final, Self
@@ -36,11 +35,10 @@ from heliostat_gcp.executions import ExecutionApi
 from heliostat_gcp.gathering import Gathering
 from heliostat_gcp.mailbox import ALIVE_EVERY, Mailbox
 from heliostat_gcp.options import CloudRunJobsOptions, GcsOptions
+from heliostat_gcp.sight import Sight
 
 COLLECT_EVERY: Final = 1.0
 """Seconds between looks into the mailbox."""
-BLIND: Final = 300.0
-"""Seconds without a look that succeeds after which the tasks are given up."""
 CANCEL_WINDOW: Final = 0.1
 """Seconds that further cancellations are waited for."""
 CANCEL_AGAIN: Final = 2.0
@@ -245,20 +243,21 @@ class CloudRunJobsAdapter(WorkerAdapter):
     # --- what comes back ---------------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
+        sight = Sight()
         while True:
             if not self._batches:
                 self._some.clear()
                 await self._some.wait()
-                seen_clock = time.monotonic()
+                sight.renew()
             try:
                 await self._collect()
                 for batch in list(self._batches.values()):
                     if batch.is_due():
                         await self._look_after(batch)
-                seen_clock = time.monotonic()
+                sight.renew()
             except HeliostatError as error:
                 logger.warning("tasks cannot be watched, trying again: %s", error)
-                if time.monotonic() - seen_clock > BLIND:
+                if sight.is_lost:
                     await self._give_up(WorkerLost(f"nothing can be heard of its task: {error}"))
             except Exception as error:
                 logger.exception("tasks cannot be watched")

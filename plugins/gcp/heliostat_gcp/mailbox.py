@@ -1,6 +1,7 @@
 """How a coordinator and the tasks of its executions talk: in the bucket, since a task of a job cannot be called.
 
-Everything lies under `control/<session>/`, where a session is an adapter that is open; a lifecycle rule lets it expire.
+Everything lies under `control/<session>/` of the store, where a session is an adapter that is open. What is left of one
+that was killed, the bucket's lifecycle rule deletes by the custom time that all messages have.
 
 | object | written by | what it is |
 |---|---|---|
@@ -135,7 +136,7 @@ class Mailbox:
 
     async def _put(self, key: str, content: bytes) -> None:
         object_key = self._store.bucket.object_key(f"{self._root}/{key}")
-        await self._store.on_objects(lambda objects: objects.put(object_key, content))
+        await self._store.on_objects(lambda objects: objects.put(object_key, content, expires=True))
 
 
 class Slot:
@@ -179,4 +180,4 @@ class Slot:
 
     async def _put(self, key: str, content: bytes, metadata: dict[str, str]) -> None:
         object_key = self._store.bucket.object_key(key)
-        await self._store.on_objects(lambda objects: objects.put(object_key, content, metadata=metadata))
+        await self._store.on_objects(lambda objects: objects.put(object_key, content, metadata=metadata, expires=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -79,7 +79,8 @@ class CloudRunAdapter(WorkerAdapter):
                 )
             self.artifacts = found.artifacts
             tokens = IdTokens(found.audience, self._options.impersonate)
-            client = WorkerClient(found.url, tokens.headers, advice=ADVICE)
+            advice: dict[int, Any] = {**ADVICE, 401: lambda headers: tokens.advice(headers) or ADVICE[401]}
+            client = WorkerClient(found.url, tokens.headers, advice=advice)
             self._client = await self._resources.enter_async_context(client)
             most = min(found.most or MOST_AT_ONCE, MOST_AT_ONCE)
             self.limits = WorkerLimits(

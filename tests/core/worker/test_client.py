@@ -84,11 +84,16 @@ async def test_each_refusal_has_its_cause_and_says_what_to_do(
         assert refused.value.retry_after == (7.0 if headers else None)
 
 
-async def test_whoever_knows_better_says_what_to_do(request_for: Any, recorder: Any) -> None:
+@pytest.mark.parametrize(
+    "advice",
+    ["grant roles/run.invoker", lambda headers: f"grant {headers['X-Role']}"],
+    ids=["a sentence", "a function"],
+)
+async def test_whoever_knows_better_says_what_to_do(request_for: Any, recorder: Any, advice: Any) -> None:
     async def refuse(request: web.Request) -> web.Response:
-        return web.Response(status=403)
+        return web.Response(status=403, headers={"X-Role": "roles/run.invoker"})
 
-    async with answering(refuse, advice={403: "grant roles/run.invoker"}) as worker:
+    async with answering(refuse, advice={403: advice}) as worker:
         with pytest.raises(Misconfigured, match=r"grant roles/run\.invoker"):
             await worker.run(request_for(["true"]), recorder)
 

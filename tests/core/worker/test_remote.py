@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,21 @@ class Elsewhere(WorkerAdapter):
     name = "elsewhere"
     limits = WorkerLimits(default_concurrency=2)
 
-    def __init__(self, folder: Path, cache_limit: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        cache_limit: int = 1 << 30,
+        open_store: Callable[[str], ArtifactStore] = open_artifact_store,
+    ) -> None:
+        """`open_store` opens the worker's own handle of the store."""
         self.artifacts = f"file://{folder / 'store'}"
         self.root = folder / "elsewhere"
         self.requests: list[ChunkRequest] = []
         self._cache_limit = cache_limit
+        self._open_store = open_store
 
     async def __aenter__(self) -> Elsewhere:
-        self._store = await open_artifact_store(self.artifacts).__aenter__()
+        self._store = await self._open_store(self.artifacts).__aenter__()
         self._worker = RemoteWorker(self._store, self.root, cache_limit=self._cache_limit)
         return self
 
@@ -185,22 +193,31 @@ async def test_inputs_that_are_gone_from_the_store_lose_the_worker(tmp_path: Pat
             await worker.run(worker.requests[0], Silence())
 
 
+class Locked(Counting):
+    """Denies access to one of its calls, as a bucket does whose policy lacks a role."""
+
+    def __init__(self, url: str, call: str) -> None:
+        super().__init__(url)
+        self._denied = call
+
+    async def put(self, key: str, source: Path, *, if_absent: bool = False) -> Artifact:
+        self._need("put")
+        return await super().put(key, source, if_absent=if_absent)
+
+    async def get(self, key: str, destination: Path) -> Artifact:
+        self._need("get")
+        return await super().get(key, destination)
+
+    def _need(self, call: str) -> None:
+        if call == self._denied:
+            raise ArtifactDenied("access is denied; ask for it")
+
+
 @pytest.mark.parametrize("call", ["get", "put"])
-async def test_a_store_that_denies_access_ends_the_job_at_once(
-    tmp_path: Path, job_dir: Path, monkeypatch: pytest.MonkeyPatch, call: str
-):
-    async def denied(*arguments: Any, **options: Any) -> None:
-        raise ArtifactDenied("access is denied; ask for it")
-
-    worker = Elsewhere(tmp_path)
-    run_chunk = RemoteWorker.run
-
-    async def run_without_access(self: RemoteWorker, *arguments: Any, **options: Any) -> ChunkResult:
-        monkeypatch.setattr(self.store, call, denied)
-        return await run_chunk(self, *arguments, **options)
-
-    monkeypatch.setattr(RemoteWorker, "run", run_without_access)
-    status = await run(worker, spec_of('cat scene.txt > "$1"'), job_dir)
+async def test_a_store_that_denies_access_ends_the_job_at_once(tmp_path: Path, job_dir: Path, call: str):
+    """To the worker; the coordinator has all rights."""
+    worker = Elsewhere(tmp_path, open_store=lambda url: Locked(url, call))
+    status = await run(worker, spec_of('cat scene.txt > "$1"'), job_dir, retries=3)
     assert status.state is JobState.FAILED
     assert status.metrics.failures == {Cause.MISCONFIGURED: 1}
     assert "access is denied; ask for it" in (status.error or "")
@@ -264,6 +281,20 @@ async def test_what_a_killed_worker_has_left_is_removed(tmp_path: Path):
         )
         await RemoteWorker(store, tmp_path / "worker", cache_limit=0).run(request, Silence())
     assert [folder.name for folder in (tmp_path / "worker").iterdir()] == [f"attempt-{os.getppid()}-x"]
+
+
+async def test_attempts_that_begin_at_once_are_not_taken_for_what_was_left(tmp_path: Path):
+    """By the first of them, which looks for that."""
+    chunk = Chunk(id=0, start_frame=0, frame_count=1, output_file="", command=())
+    requests = [
+        ChunkRequest(job_id="job", chunk=chunk, attempt=1, attempt_id=str(n), command=["true"], job_dir=str(tmp_path))
+        for n in range(8)
+    ]
+    async with open_artifact_store(f"file://{tmp_path / 'store'}") as store:
+        for number in range(15):
+            worker = RemoteWorker(store, tmp_path / str(number), cache_limit=0)
+            results = await asyncio.gather(*(worker.run(request, Silence()) for request in requests))
+            assert [result.exit_code for result in results] == [0] * 8
 
 
 async def test_a_merge_command_joins_here_what_it_fetches(tmp_path: Path, job_dir: Path):

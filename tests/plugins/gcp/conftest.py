@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_cloud_run import FakeCloudRun
 from google_accounts import EMAIL, Accounts, Impersonation, verify_id_token
+from strict_gcs import StrictGcs
 
 PROGRAM = "vendor/fake-gcs-server/bin/fake-gcs-server-linux-amd64"
 PATIENCE = 60.0
@@ -164,6 +165,18 @@ def cloud(session_cloud: Cloud, bucket: Any, fake_gcs: str, tmp_path: Path, monk
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     return replace(session_cloud, artifacts=f"gs://{bucket.name}/studio")
+
+
+@pytest.fixture
+def storage(cloud: Cloud, fake_gcs: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StrictGcs]:
+    """The Cloud Storage that the coordinator uses, where a test can slow, refuse or change what it is asked. Services
+    and tasks use the same buckets, undisturbed."""
+    from heliostat_gcp import gcs_retries
+
+    monkeypatch.setattr(gcs_retries, "LONGEST_WAIT", 0.01)
+    with StrictGcs(fake_gcs) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield server
 
 
 @pytest.fixture

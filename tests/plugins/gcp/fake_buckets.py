@@ -4,13 +4,15 @@ settings, nor whose it is. Objects are those of `strict_gcs`."""
 from __future__ import annotations
 
 import base64
+import datetime as dt
+import http.client
 import json
 import re
 import secrets
 import threading
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import strict_gcs
 from fake_project import FakeProject, Refusal
@@ -51,6 +53,33 @@ class FakeBuckets(StrictGcs):
     def behave(self) -> None:
         super().behave()
         self.intervene = self._check
+
+    def pass_days(self, name: str, days: float) -> None:
+        """Delete what the bucket's rules delete in so many days: all conditions of one of them hold for it,
+        https://cloud.google.com/storage/docs/lifecycle."""
+        now = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+        connection = http.client.HTTPConnection(self.upstream)
+
+        def ask(method: str, path: str) -> bytes:
+            connection.request(method, f"/storage/v1/b/{name}/o{path}")
+            return connection.getresponse().read()
+
+        def is_old(told: str | None, days: int) -> bool:
+            return told is not None and dt.datetime.fromisoformat(told) + dt.timedelta(days=days) <= now
+
+        def holds(condition: dict[str, Any], found: dict[str, Any]) -> bool:
+            tests = {
+                "age": lambda days: is_old(found["timeCreated"], days),
+                "daysSinceCustomTime": lambda days: is_old(found.get("customTime"), days),
+                "matchesPrefix": lambda prefixes: found["name"].startswith(tuple(prefixes)),
+            }
+            return all(tests[name](value) for name, value in condition.items())
+
+        rules = self.kept[name].resource["lifecycle"]["rule"]
+        for found in json.loads(ask("GET", "")).get("items", []):
+            if any(rule["action"]["type"] == "Delete" and holds(rule["condition"], found) for rule in rules):
+                ask("DELETE", f"/{quote(found['name'], safe='')}")
+        connection.close()
 
     def _check(self, request: Request) -> Answer | None:
         if (permission := PERMISSIONS.get(request.operation)) is None:

@@ -25,6 +25,12 @@ from google.auth import jwt
 from google.auth.crypt import RSASigner
 from google.auth.exceptions import GoogleAuthError
 
+TIMEFRAME = (
+    "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp"
+    " values in the JWT claim."
+)
+BORNE = 300.0
+"""Seconds by which the times in an assertion may be wrong."""
 EMAIL = "heliostat@studio.iam.gserviceaccount.com"
 
 
@@ -56,9 +62,16 @@ def google_certificate() -> str:
     return made.public_bytes(Encoding.PEM).decode()
 
 
-def id_token(audience: str, *, seconds: float = 3600.0, key: rsa.RSAPrivateKey | None = None, **claims: object) -> str:
-    """As Google makes it; `key` in place of Google's own makes a forgery."""
-    now = int(time.time())
+def id_token(
+    audience: str,
+    *,
+    seconds: float = 3600.0,
+    ahead: float = 0.0,
+    key: rsa.RSAPrivateKey | None = None,
+    **claims: object,
+) -> str:
+    """As Google makes it, whose clock may be ahead; `key` in place of Google's own makes a forgery."""
+    now = int(time.time() + ahead)
     payload = {
         "iss": "https://accounts.google.com",
         "aud": audience,
@@ -88,11 +101,15 @@ class Accounts(http.server.ThreadingHTTPServer):
         self.address = f"127.0.0.1:{self.server_port}"
         self.tokens = 0
         """How many were given."""
+        self.certificates = 0
+        """How often they were fetched."""
         self.refuses = False
         self.id_tokens: list[str] = []
         """The audiences of those that were given."""
         self.lifetime = 3600.0
         """Seconds that ID tokens last."""
+        self.ahead = 0.0
+        """Seconds by which Google's clock is ahead of this machine's."""
         self._thread = threading.Thread(target=self.serve_forever, args=(0.01,))
 
     def key_file(self, folder: Path) -> Path:
@@ -177,6 +194,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path.endswith("/identity"):
             self._send_text(self._make_id_token(parse_qs(query)["audience"][0]))
         elif path == "/certs":
+            self.server.certificates += 1
             self._send(200, {"google": google_certificate()})
         elif "/service-accounts/" in self.path:
             self._send(200, {"email": EMAIL, "scopes": ["https://www.googleapis.com/auth/cloud-platform"]})
@@ -193,6 +211,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         public = private_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         claims = jwt.decode(body["assertion"][0], certs=public)
+        now = time.time() + self.server.ahead
+        if claims["iat"] > now + BORNE or claims["exp"] < now - BORNE:
+            self._send(400, {"error": "invalid_grant", "error_description": TIMEFRAME})
+            return
         if "target_audience" in claims:
             self._send(200, {"id_token": self._make_id_token(claims["target_audience"])})
         else:
@@ -200,7 +222,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _make_id_token(self, audience: str) -> str:
         self.server.id_tokens.append(audience)
-        return id_token(audience, seconds=self.server.lifetime)
+        return id_token(audience, seconds=self.server.lifetime, ahead=self.server.ahead)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(time.time() + self.server.ahead)
 
     def _give_token(self) -> None:
         self.server.tokens += 1

@@ -50,6 +50,32 @@ async def test_a_token_that_still_holds_does_while_no_other_can_be_had(key: Any,
         await IdTokens("film").headers()
 
 
+async def test_how_long_a_token_holds_is_counted_by_google_s_clock(key: Any, monkeypatch: pytest.MonkeyPatch):
+    """For less than five minutes, so that the next request has a new one; where the clock is 20 minutes slow the first
+    seems to hold for 25."""
+    monkeypatch.setattr(key, "lifetime", 290.0)
+    monkeypatch.setattr(key, "ahead", 1200.0)
+    tokens = IdTokens("film")
+    for _ in range(2):
+        await tokens.headers()
+    assert key.id_tokens == ["film", "film"]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [(7200.0, r"120 min behind Google's"), (-1200.0, r"20 min ahead of Google's")],
+)
+async def test_a_clock_that_google_takes_no_time_from_is_named(
+    key: Any, monkeypatch: pytest.MonkeyPatch, ahead: float, said: str
+):
+    monkeypatch.setattr(key, "ahead", ahead)
+    with pytest.raises(
+        Misconfigured,
+        match=rf"^Google makes no ID token, since this machine's clock is {said}; set this machine's clock right, such",
+    ):
+        await IdTokens("film").headers()
+
+
 def test_a_machine_of_google_s_has_tokens_made_by_its_metadata_server(accounts: Any):
     """Where the coordinator itself runs on Cloud Run, say. In a process of its own: google-auth looks once where that
     server is, when it is imported."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import Forbidden
+from strict_gcs import Request, StrictGcs
 
 from heliostat import (
     AttemptFailed,
@@ -26,15 +27,12 @@ from heliostat import (
     load_spec,
     open_worker,
 )
-from heliostat.errors import JobFailed
+from heliostat.errors import JobFailed, WorkerLost
 from heliostat.executor.logs import log_path
 from heliostat.testing.meeting import Meeting
 from heliostat.testing.trial import Trial, film
 from heliostat.worker.ffmpeg import find_ffmpeg
 from heliostat_gcp import gathering
-from heliostat_gcp.executions import ExecutionApi
-from heliostat_gcp.gcs_objects import GcsObjects
-from heliostat_gcp.mailbox import Mailbox
 
 SUNRISE = Path(__file__).parents[3] / "core" / "examples" / "sunrise"
 WRITE = ("write=film",)
@@ -195,26 +193,27 @@ def request(cloud: Any, number: int, *steps: str) -> ChunkRequest:
         attempt_id=str(number),
         command=list(chunk.command),
         artifacts=cloud.artifacts,
+        progress=r"frame (\d+)",
     )
 
 
-async def test_what_is_cancelled_while_others_are_being_cancelled_ends_too(cloud: Any, monkeypatch: pytest.MonkeyPatch):
+async def test_what_is_cancelled_while_others_are_being_cancelled_ends_too(cloud: Any, storage: StrictGcs):
     """The marker of the first is on its way when the second is cancelled."""
-    cancel, marking, go_on = Mailbox.cancel, asyncio.Event(), asyncio.Event()
+    marking, go_on = threading.Event(), threading.Event()
 
-    async def slow(self: Mailbox, batch: int, tasks: Sequence[int]) -> None:
-        marking.set()
-        await go_on.wait()
-        await cancel(self, batch, tasks)
+    def hold(sent: Request) -> None:
+        if sent.operation == "insert" and re.search(rb"/in/\d+/cancel/", sent.body):
+            marking.set()
+            go_on.wait(60)
 
-    monkeypatch.setattr(Mailbox, "cancel", slow)
+    storage.intervene = hold
     async with Meeting("127.0.0.1") as meeting, adapter(cloud) as worker:
         attempts = [
             asyncio.create_task(worker.run(request(cloud, number, meeting.step), Silence())) for number in range(2)
         ]
         commands = [await meeting.next() for _ in attempts]
         attempts[0].cancel()
-        await marking.wait()
+        assert await asyncio.to_thread(marking.wait, 60)
         attempts[1].cancel()
         await asyncio.sleep(0)
         go_on.set()
@@ -237,40 +236,46 @@ async def test_a_cancellation_that_fails_is_tried_again(cloud: Any, fault: str):
     assert admin.calls["CancelExecution"] == 2
 
 
-async def test_what_cannot_be_deleted_is_read_once_all_the_same(
-    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+async def test_what_cannot_be_deleted_is_read_once_all_the_same(cloud: Any, storage: StrictGcs, tmp_path: Path):
     """A bucket may keep its objects for a time."""
-
-    def refused(self: GcsObjects, objects: object) -> int:
-        raise Forbidden("object is under active retention")  # type: ignore[no-untyped-call]
-
-    monkeypatch.setattr(GcsObjects, "delete", refused)
+    storage.refuse = lambda path: 403
     async with Trial(adapter(cloud), tmp_path) as trial:
         status = await trial.run(film(*[("frames=2", "say=hello", "write=film")] * 3), concurrency=3)
         assert status.state is JobState.COMPLETED, status.error
         for chunk in range(3):
             (log,) = tmp_path.rglob(log_path("", "job", chunk, 1).name)
             assert log.read_text().count("hello") == 1
+    assert storage.count("batch") > 3
 
 
-@pytest.mark.parametrize("call", ["ended_tasks", "outcomes"])
-async def test_a_fault_of_our_own_loses_the_attempts_and_hangs_nothing(
-    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
-):
+async def test_an_answer_that_nobody_has_foreseen_loses_the_attempts_and_hangs_nothing(cloud: Any, tmp_path: Path):
+    """Cloud Run tells of a task that the execution cannot have."""
     cloud.run.executions.faults.append("crash")
+    cloud.run.admin.list_faults.append("stranger")
+    async with Trial(adapter(cloud), tmp_path) as trial:
+        status = await trial.run(film(WRITE), retries=1)
+        assert status.state is JobState.COMPLETED, status.error
+        (failed,) = trial.told(AttemptFailed)
+        assert failed.cause is Cause.WORKER_LOST
+        assert failed.message.startswith("its task could not be watched (IndexError")
 
-    def broken(self: ExecutionApi, name: str) -> int:
-        monkeypatch.undo()
+
+class Deaf(Silence):
+    """A ChunkReport that breaks its promise never to raise."""
+
+    def frames_done(self, frames: float, /) -> None:
         raise RuntimeError("not foreseen")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ExecutionApi, call, broken)
-        monkeypatch = patch
-        async with Trial(adapter(cloud), tmp_path) as trial:
-            status = await trial.run(film(WRITE), retries=1)
-            assert status.state is JobState.COMPLETED, status.error
-            assert set(status.metrics.failures) == {Cause.WORKER_LOST}
+
+async def test_a_report_that_raises_loses_the_attempts_and_hangs_nothing(cloud: Any):
+    """The task that nobody hears any more is ended, too."""
+    async with Meeting("127.0.0.1") as meeting, adapter(cloud) as worker:
+        attempt = asyncio.create_task(worker.run(request(cloud, 0, "frames=2", meeting.step), Deaf()))
+        command = await meeting.next()
+        with pytest.raises(WorkerLost, match=r"^its task could not be watched \(RuntimeError: not foreseen\)$"):
+            await attempt
+        await command.gone()
+        assert (await worker.run(request(cloud, 1, "write=film"), Silence())).exit_code == 0
 
 
 async def test_tasks_that_have_to_wait_for_room_are_not_timed_out(cloud: Any, tmp_path: Path):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from strict_gcs import Request, StrictGcs
 
 from heliostat import AttemptFailed, Cause, JobExecutionOptions, JobExecutor, JobState, open_worker
 from heliostat.errors import JobFailed, Misconfigured
@@ -54,10 +56,66 @@ async def test_what_no_retry_can_help_ends_the_job_with_the_fix(cloud: Any, tmp_
     assert failed.value.cause is Cause.MISCONFIGURED
 
 
+async def test_a_clock_that_goes_wrong_ends_the_job_and_is_named(
+    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As that of a machine that was put to sleep: by Google's clock, the token has expired an hour ago."""
+    front = cloud.run.front
+    async with Trial(adapter(cloud), tmp_path) as trial:
+        status = await trial.run(film(WRITE, id="before"), on_progress=None)
+        assert status.state is JobState.COMPLETED, status.error
+        monkeypatch.setattr(front, "ahead", 7200.0)
+        refusals = front.refusals
+        status = await trial.run(film(WRITE, id="after"), retries=5, on_progress=None)
+        assert (status.state, status.metrics.failures) == (JobState.FAILED, {Cause.MISCONFIGURED: 1})
+        assert (
+            "permission to the requested URL /; this machine's clock is 120 min behind Google's, so that tokens are"
+            " taken for good which have expired; set this machine's clock right"
+        ) in (status.error or "")
+        assert front.refusals == refusals + 1
+        trial.observes = False
+
+
+async def test_a_refusal_for_another_reason_is_not_laid_to_the_clock(
+    cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cloud.run.front, "ahead", 600.0)
+    with pytest.raises(JobFailed, match=r"HTTP 401: .*; give the caller roles/run\.invoker, name it in"):
+        await JobExecutor(adapter(cloud, audience="https://elsewhere")).execute(
+            film(WRITE), JobExecutionOptions(job_dir=tmp_path)
+        )
+
+
 async def test_a_request_that_the_front_door_gives_up_has_timed_out(cloud: Any, tmp_path: Path):
     cloud.run.front.faults.append("timeout")
     async with Trial(adapter(cloud), tmp_path) as trial:
         assert (await trial.run(film(WRITE))).metrics.failures == {Cause.TIMED_OUT: 1}
+
+
+async def test_the_time_of_a_request_is_counted_from_its_beginning(cloud: Any, storage: StrictGcs, tmp_path: Path):
+    """As Cloud Run does: here the inputs take it all, and the command, which has a limit of its own, never begins."""
+    cloud.run.add_service(
+        "brief",
+        {"HELIOSTAT_AUDIENCE": "brief", "HELIOSTAT_CALLERS": "heliostat@studio.iam.gserviceaccount.com"},
+        timeout=7.0,
+        audiences=("brief",),
+    )
+    go_on = threading.Event()
+
+    def hold(sent: Request) -> None:
+        if sent.operation == "media":
+            go_on.wait(60)
+
+    storage.intervene = hold
+    slow = f"{cloud.artifacts}?endpoint_url={storage.url}"
+    async with Trial(adapter(cloud, service="brief", artifacts=slow), tmp_path) as trial:
+        (trial.job_dir / "scene.txt").write_text("scene")
+        try:
+            status = await trial.run(film(WRITE, inputs=("scene.txt",)))
+        finally:
+            go_on.set()
+        assert status.metrics.failures == {Cause.TIMED_OUT: 1}
+        assert "the request ran into the service's time limit of 7 s; deploy it with more, or make" in status.error
 
 
 async def test_time_is_up_before_cloud_run_cuts_the_request(cloud: Any, tmp_path: Path):

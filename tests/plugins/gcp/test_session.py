@@ -138,3 +138,14 @@ async def test_opening_asks_for_nothing(accounts: Accounts, monkeypatch: pytest.
 async def test_an_endpoint_that_is_no_address_is_named(address: str) -> None:
     with pytest.raises(Misconfigured, match=f"^'{address}' is no address of Cloud Storage; write endpoint_url=https"):
         await GcsArtifactStore(GcsOptions(url=f"gs://mirrors?endpoint_url={address}")).__aenter__()
+
+
+async def test_a_clock_that_is_wrong_is_named(
+    server: StrictGcs, bucket: Any, accounts: Accounts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Google does not accept what bears another time than its own."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(accounts.key_file(tmp_path)))
+    accounts.ahead = -1200.0
+    async with at(server, bucket) as store:
+        with pytest.raises(ArtifactError, match=r"refused for the time in them \(.*\); set this machine's clock right"):
+            await store.list()

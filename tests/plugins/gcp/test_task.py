@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from strict_gcs import Request, StrictGcs
 
 from heliostat import Cause, ChunkResult
 from heliostat.testing.meeting import Meeting
@@ -17,7 +20,7 @@ from heliostat.testing.trial import film
 from heliostat.worker import encode_request, relay
 from heliostat_gcp import task as module
 from heliostat_gcp.artifacts import GcsArtifactStore
-from heliostat_gcp.mailbox import Letter, Mailbox, Slot
+from heliostat_gcp.mailbox import Letter, Mailbox
 from heliostat_gcp.options import GcsOptions
 from heliostat_gcp.task import run_task
 
@@ -175,23 +178,22 @@ async def test_it_tells_that_its_time_is_up_before_cloud_run_ends_it(
 
 
 async def test_what_is_said_while_a_report_is_on_its_way_is_told_too(
-    mailbox: Mailbox, start: Any, monkeypatch: pytest.MonkeyPatch
+    storage: StrictGcs, mailbox: Mailbox, start: Any, monkeypatch: pytest.MonkeyPatch
 ):
     """The report before the end is slow, so that the chunk ends meanwhile."""
-    report, sending, ended = Slot.report, asyncio.Event(), asyncio.Event()
+    sending, ended = threading.Event(), threading.Event()
 
-    async def slow(self: Slot, frames: float | None, lines: bytes) -> None:
-        if b"first" in lines:
+    def hold(sent: Request) -> None:
+        if sent.operation == "insert" and b"/out/7/150/" in sent.body and b"first" in sent.body:
             sending.set()
-            await ended.wait()
-        await report(self, frames, lines)
+            ended.wait(60)
 
+    storage.intervene = hold
     monkeypatch.setattr(module, "REPORT_EVERY", 0.05)
-    monkeypatch.setattr(Slot, "report", slow)
     async with Meeting("127.0.0.1") as meeting:
         running = await start("say=first", meeting.step, "say=second", "write=film")
         command = await meeting.next()
-        await sending.wait()
+        assert await asyncio.to_thread(sending.wait, 60)
         command.do("go")
         await command.gone()
         ended.set()
@@ -200,6 +202,30 @@ async def test_what_is_said_while_a_report_is_on_its_way_is_told_too(
     for line in b"".join(letter.lines for letter in reports).splitlines():
         relay(line, said)
     assert [line for line in "".join(said.lines).splitlines() if line in ("first", "second")] == ["first", "second"]
+
+
+async def test_of_many_tasks_each_reports_less_often(
+    storage: StrictGcs, mailbox: Mailbox, start: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """Of 400, each 2 s: all together would make more reports than a coordinator can read."""
+    sent_clocks: list[float] = []
+
+    def note(sent: Request) -> None:
+        if sent.operation == "insert" and b"/out/7/150/" in sent.body:
+            sent_clocks.append(time.monotonic())
+
+    storage.intervene = note
+    monkeypatch.setenv("CLOUD_RUN_TASK_COUNT", "400")
+    async with Meeting("127.0.0.1") as meeting:
+        running = await start(meeting.step, "write=film")
+        command = await meeting.next()
+        for number in (1, 2):
+            command.do(f"say={number}")
+            while len(sent_clocks) < number:
+                await asyncio.sleep(0.01)
+        command.do("go")
+        await collect(mailbox, running)
+    assert sent_clocks[1] - sent_clocks[0] >= 1.99
 
 
 async def test_cloud_run_ends_it_with_a_signal(mailbox: Mailbox, start: Any):

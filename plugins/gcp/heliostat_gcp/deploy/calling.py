@@ -10,6 +10,7 @@ from typing import Final
 
 from heliostat.errors import Misconfigured, Throttled, WorkerLost
 from heliostat.worker import WorkerClient, WorkerInfo
+from heliostat_gcp.clock import WrongClock
 from heliostat_gcp.deploy.findings import Failed
 from heliostat_gcp.id_tokens import IdTokens
 from heliostat_gcp.services import ADVICE
@@ -35,7 +36,7 @@ class Caller:
             try:
                 self._headers = asyncio.run(IdTokens(self._audience, self._impersonate).headers())
             except Misconfigured as error:
-                if self._impersonate is not None:
+                if self._impersonate is not None or isinstance(error, WrongClock):
                     raise
                 reason = str(error).partition(";")[0]
                 raise Failed(

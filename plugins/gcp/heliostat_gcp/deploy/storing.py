@@ -39,7 +39,7 @@ def check_lifecycle(google: Google, url: str, again: str) -> str:
     bucket = google.storage.get_bucket(name)
     rules = [dict(rule) for rule in bucket.lifecycle_rules]
     if not any(_clears_messages(rule) for rule in rules):
-        raise Failed(f"messages of dead coordinators stay in {url}/control for ever; {again}")
+        raise Failed(f"messages of dead coordinators stay in {url} for ever; {again}")
     if not bucket.iam_configuration.uniform_bucket_level_access_enabled:
         raise Failed(f"objects of {url} have access lists of their own; {again}")
     if bucket.iam_configuration.public_access_prevention != "enforced":
@@ -48,9 +48,5 @@ def check_lifecycle(google: Google, url: str, again: str) -> str:
 
 
 def _clears_messages(rule: dict[str, Any]) -> bool:
-    condition = rule.get("condition", {})
-    return (
-        rule["action"]["type"] == "Delete"
-        and condition.get("age") is not None
-        and "control/" in condition.get("matchesPrefix", ["control/"])
-    )
+    """Under whatever prefix of the bucket a store may be."""
+    return rule["action"]["type"] == "Delete" and set(rule.get("condition", {})) in ({"age"}, {"daysSinceCustomTime"})

@@ -67,7 +67,7 @@ def test_the_bucket_is_private_and_forgets_messages(deployed: Google) -> None:
     assert bucket["iamConfiguration"]["publicAccessPrevention"] == "enforced"
     assert bucket["softDeletePolicy"]["retentionDurationSeconds"] == "0"
     assert bucket["lifecycle"]["rule"] == [
-        {"action": {"type": "Delete"}, "condition": {"age": 7, "matchesPrefix": ["control/"]}},
+        {"action": {"type": "Delete"}, "condition": {"daysSinceCustomTime": 7}},
         {"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"age": 2}},
     ]
 

@@ -109,6 +109,8 @@ def other_job_bucket(google: Google) -> None:
 
 DEPLOY = "run `heliostat gcp deploy --name heliostat`"
 
+AT_THE_ROOT = {"action": {"type": "Delete"}, "condition": {"age": 7, "matchesPrefix": ["control/"]}}
+
 WRONG: dict[str, tuple[Change, str, str]] = {
     "an API is off": (
         lambda google: google.project.enabled.remove("iamcredentials.googleapis.com"),
@@ -204,7 +206,12 @@ WRONG: dict[str, tuple[Change, str, str]] = {
     "messages stay for ever": (
         lambda google: bucket(google).update(lifecycle={"rule": []}),
         "lifecycle",
-        f"messages of dead coordinators stay in gs://{BUCKET}/control for ever; {DEPLOY}",
+        f"messages of dead coordinators stay in gs://{BUCKET} for ever; {DEPLOY}",
+    ),
+    "messages stay for ever where the store has a prefix": (
+        lambda google: bucket(google).update(lifecycle={"rule": [AT_THE_ROOT]}),
+        "lifecycle",
+        f"messages of dead coordinators stay in gs://{BUCKET} for ever; {DEPLOY}",
     ),
     "objects have access lists": (
         lambda google: bucket(google)["iamConfiguration"].update(uniformBucketLevelAccess={"enabled": False}),
@@ -320,6 +327,18 @@ def test_credentials_that_cannot_make_id_tokens(
     )
     assert "worker" not in found
     assert found["lifecycle"][0] == "ok"
+
+
+def test_a_clock_that_is_wrong(deployed: Google, heliostat: Heliostat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployed.accounts, "ahead", -1200.0)
+    told = heliostat("doctor")
+    assert told.status == 1
+    verdict, detail = findings(told.out)["ID token"]
+    assert verdict == "failed"
+    assert detail == (
+        "Google makes no ID token, since this machine's clock is 20 min ahead of Google's; set this machine's clock"
+        " right, such as with NTP"
+    )
 
 
 @pytest.fixture

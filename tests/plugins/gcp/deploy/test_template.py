@@ -123,7 +123,7 @@ def test_a_property_of_a_bucket_that_nobody_sets_is_no_secret(monkeypatch: pytes
 def test_everything_expires_only_when_it_is_asked_for(days: str, rules: int) -> None:
     found = filled(ArtifactExpiryDays=days)["Bucket"]["lifecycle"]["rule"]
     assert len(found) == rules
-    assert found[0] == {"action": {"type": "Delete"}, "condition": {"age": 7, "matchesPrefix": ["control/"]}}
+    assert found[0] == {"action": {"type": "Delete"}, "condition": {"daysSinceCustomTime": 7}}
     assert found[1] == {"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"age": 2}}
     assert found[2:] == [{"action": {"type": "Delete"}, "condition": {"age": 30}}][: rules - 2]
 

@@ -56,6 +56,8 @@ class Admin:
         self.faults: deque[str] = deque()
         self.cancel_faults: deque[str] = deque()
         """Answers in place of CancelExecution."""
+        self.list_faults: deque[str] = deque()
+        """What becomes of the next answers of ListTasks: `stranger`, the first task has an index that none can have."""
         self.run_requests: list[run_v2.RunJobRequest] = []
         self.denied: set[str] = set()
         """Permissions that the caller lacks."""
@@ -317,9 +319,10 @@ class Admin:
         first = int(request.page_token or 0)
         last = first + min(request.page_size or PAGE, PAGE)
         more = last < len(execution.tasks)
-        return run_v2.ListTasksResponse(
-            tasks=[task.resource for task in execution.tasks[first:last]], next_page_token=str(last) if more else ""
-        )
+        tasks = [run_v2.Task(task.resource) for task in execution.tasks[first:last]]
+        if self.list_faults and self.list_faults.popleft() == "stranger":
+            tasks.insert(0, run_v2.Task(tasks[0], index=len(execution.tasks)))
+        return run_v2.ListTasksResponse(tasks=tasks, next_page_token=str(last) if more else "")
 
     # --- operations --------------------------------------------------------------------------------------------------
 

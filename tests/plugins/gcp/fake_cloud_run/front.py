@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,10 @@ class FrontDoor:
         """What the next requests are answered: one of `FAULTS`; `drop`, the connection closes; `crash`, the instance
         dies as it gets the request."""
         self.cold_starts = 0
+        self.refusals = 0
+        """Requests whose caller was not let in."""
+        self.ahead = 0.0
+        """Seconds by which Google's clock is ahead of this machine's."""
         self._resources = resources
         self._nursery = nursery
         self._surroundings = surroundings
@@ -67,6 +73,7 @@ class FrontDoor:
         )
         app = web.Application(client_max_size=64 << 20)
         app.router.add_route("*", "/{path:.*}", self._answer)
+        app.on_response_prepare.append(self._tell_time)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=2048).start()
@@ -114,6 +121,7 @@ class FrontDoor:
             return _page(404, "Page not found")
         headers = dict(request.headers)
         if (refused := self._check(service, headers)) is not None:
+            self.refusals += 1
             return refused
         instance = await self._take(service)
         if instance is None:
@@ -133,6 +141,8 @@ class FrontDoor:
             claims = self._verify(token)
         except ValueError:
             return _page(401, "Your client does not have permission to the requested URL /.")
+        if claims["exp"] < time.time() + self.ahead:
+            return _page(401, "Your client does not have permission to the requested URL /.")
         if claims["aud"] not in (service.uri, *service.custom_audiences):
             return _page(401, "Your client does not have permission to the requested URL /.")
         policy = self._resources.policies.get(service.name)
@@ -146,6 +156,9 @@ class FrontDoor:
             return _page(403, "Your client does not have permission to get URL / from this server.")
         headers[name] = f"{scheme} {token.rpartition('.')[0]}.SIGNATURE_REMOVED_BY_GOOGLE"
         return None
+
+    async def _tell_time(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(time.time() + self.ahead, usegmt=True)
 
     async def _take(self, service: run_v2.Service) -> Instance | None:
         at_once = service.template.max_instance_request_concurrency or 80
