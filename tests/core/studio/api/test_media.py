@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from heliostat import log_path
 
 FILES = ["/film", "/chunks/1/output"]
 
@@ -100,6 +103,17 @@ def test_a_link_out_of_the_job_directory_is_not_followed(
     Path(jobs.folder, "out").mkdir()
     Path(jobs.folder, "out/0.txt").symlink_to("../before/0.txt")
     assert jobs.get("linked", "/chunks/0/output").text == "0\n", "a link inside of it may be followed"
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(jobs: Any, problem: Any) -> None:
+    jobs.submit("piped", output="out/{chunk}.mp4")
+    jobs.until("piped", "completed")
+    for path in (Path(jobs.folder, "out/0.mp4"), log_path(jobs.folder, "piped", 0, 1)):
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+    assert problem(jobs.get("piped", "/chunks/0/output")) == (404, "not-here")
+    assert problem(jobs.get("piped", "/poster")) == (404, "no-poster")
+    assert problem(jobs.get("piped", "/chunks/0/attempts/1/log")) == (404, "no-log")
 
 
 def test_what_is_only_in_an_artifact_store_is_told_with_its_url(
