@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from heliostat.contracts.progress import ProgressSink
     from heliostat.executor.executor import JobExecutor
     from heliostat.executor.options import JobExecutionOptions
-    from heliostat.model.spec import JobSpec
+    from heliostat.model.spec import Chunk, JobSpec
 
 TICK: Final = 0.1
 """Seconds between looks at the clocks of running attempts."""
@@ -590,24 +590,31 @@ class Execution:
         """On this machine, unless a merge command runs on workers that share the job directory."""
         if self._artifacts is not None:
             await merge.fetch_outputs(self._spec, self.job_id, self._job_dir, self._artifacts)
-        if self._spec.merge is not None:
-            film = await merge.stitch(self._spec, self._job_dir, self._executor.stitcher_for(self._spec))
-            if self._artifacts is not None:
-                await self._artifacts.put(output_key(self.job_id, film, self._job_dir), self._job_dir / film)
-            return film
         slot = asyncio.current_task()
         assert slot is not None
-        worker = self._executor.merge_worker or self._worker
-        if worker.artifacts is not None:
-            worker = open_worker("local")  # the parts have just been brought here
         chunk = merge.command_chunk(self._spec)
         report = Attempt(self._total, chunk, 1, f"{self._nonce}-merge", slot, self._logs)
         try:
-            await merge.run_merge_command(chunk, self.job_id, report.id, self._job_dir, worker, report, self._env)
+            if self._spec.merge is None:
+                await self._run_merge_command(chunk, report)
+                return None
+            film = await merge.stitch(self._spec, self._job_dir, self._executor.stitcher_for(self._spec))
+        except StitchFailed as error:
+            if self._spec.merge is not None and error.stderr_tail:  # of a command all was written as it came
+                report.log("stderr", error.stderr_tail)
+            raise
         finally:
             report.ended = True
             self._logs.close(report)
-        return None
+        if self._artifacts is not None:
+            await self._artifacts.put(output_key(self.job_id, film, self._job_dir), self._job_dir / film)
+        return film
+
+    async def _run_merge_command(self, chunk: Chunk, report: Attempt) -> None:
+        worker = self._executor.merge_worker or self._worker
+        if worker.artifacts is not None:
+            worker = open_worker("local")  # the parts have just been brought here
+        await merge.run_merge_command(chunk, self.job_id, report.id, self._job_dir, worker, report, self._env)
 
 
 def _unasked(cause: Cause) -> Cause:
