@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from heliostat.contracts.artifacts import ArtifactStore
     from heliostat.executor.executor import JobExecutor
     from heliostat.executor.logs import JobLogs
-    from heliostat.model.spec import JobSpec
+    from heliostat.model.spec import Chunk, JobSpec
 
 LOOK_EVERY: Final = 0.1
 """Seconds between looks whether it is to end."""
@@ -79,24 +79,28 @@ class Join:
         """On this machine, unless a merge command runs on workers that share the job directory."""
         if self._artifacts is not None:
             await merge.fetch_outputs(self._spec, self._job_id, self._job_dir, self._artifacts)
-        if self._spec.merge is None:
-            await self._run_command()
-            return None
-        film = await merge.stitch(self._spec, self._job_dir, self._executor.stitcher_for(self._spec))
+        slot = asyncio.current_task()
+        assert slot is not None
+        chunk = merge.command_chunk(self._spec)
+        report = Attempt(len(self._spec.chunks), chunk, 1, self._attempt_id, slot, self._logs)
+        try:
+            if self._spec.merge is None:
+                await self._run_command(chunk, report)
+                return None
+            film = await merge.stitch(self._spec, self._job_dir, self._executor.stitcher_for(self._spec))
+        except StitchFailed as error:
+            if self._spec.merge is not None and error.stderr_tail:  # of a command all was written as it came
+                report.log("stderr", error.stderr_tail)
+            raise
+        finally:
+            report.ended = True
+            self._logs.close(report)
         if self._artifacts is not None:
             await self._artifacts.put(output_key(self._job_id, film, self._job_dir), self._job_dir / film)
         return film
 
-    async def _run_command(self) -> None:
-        slot = asyncio.current_task()
-        assert slot is not None
+    async def _run_command(self, chunk: Chunk, report: Attempt) -> None:
         worker = self._executor.merge_worker or self._executor.worker
         if worker.artifacts is not None:
             worker = open_worker("local")  # the parts have just been brought here
-        chunk = merge.command_chunk(self._spec)
-        report = Attempt(len(self._spec.chunks), chunk, 1, self._attempt_id, slot, self._logs)
-        try:
-            await merge.run_merge_command(chunk, self._job_id, report.id, self._job_dir, worker, report, self._env)
-        finally:
-            report.ended = True
-            self._logs.close(report)
+        await merge.run_merge_command(chunk, self._job_id, report.id, self._job_dir, worker, report, self._env)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import re
 import stat
@@ -20,7 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from heliostat.studio.clients import has_left
+from heliostat.studio.clients import cut, has_left
 from heliostat.studio.problems import problem, problem_response
 
 PIECE: Final = 256 << 10
@@ -51,6 +52,8 @@ MEDIA_TYPES: Final = {
 }
 """By the end of the name. What is not among them could be run by a browser, such as a page or an SVG picture, and is
 sent as bytes to be saved."""
+
+logger = logging.getLogger("heliostat")
 
 
 def media_type(name: str | Path) -> str:
@@ -133,18 +136,25 @@ class FileAnswer(Response):
                     headers["content-range"] = f"bytes {first}-{end - 1}/{self._size}"
                     headers["content-length"] = str(end - first)
             await send({"type": "http.response.start", "status": status, "headers": headers.raw})
-            if scope["method"] == "GET" and not await self._send(receive, send, self._start + first, end - first):
+            if scope["method"] == "GET" and not await self._send(
+                scope, receive, send, self._start + first, end - first
+            ):
                 return
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send(self, receive: Receive, send: Send, first: int, length: int) -> bool:
-        """Whether the client was there to the end: one that seeks in a film leaves, which sending does not tell.
-
-        Raises OSError when the file has become shorter: the connection breaks, and nobody takes it for the whole.
-        """
+    async def _send(self, scope: Scope, receive: Receive, send: Send, first: int, length: int) -> bool:
+        """Whether all of it was sent to a client that was there to the end: one that seeks in a film leaves, which
+        sending does not tell. Where the file has become shorter, the connection breaks, and nobody takes it for the
+        whole."""
         leaving = asyncio.create_task(has_left(receive))
         try:
-            return await self._send_pieces(leaving, send, first, length)
+            if await self._send_pieces(leaving, send, first, length):
+                return True
+            if not leaving.done():
+                logger.info("a file cannot be sent to its end, so the connection is closed")
+                cut(scope)
+                await leaving
+            return False
         finally:
             leaving.cancel()
 
@@ -152,9 +162,13 @@ class FileAnswer(Response):
         while length > 0:
             if leaving.done():
                 return False
-            data = await asyncio.to_thread(os.pread, self._file.fileno(), min(PIECE, length), first)
+            try:
+                data = await asyncio.to_thread(os.pread, self._file.fileno(), min(PIECE, length), first)
+            except OSError as error:
+                logger.warning("a file cannot be read: %s", error)
+                return False
             if not data:
-                raise OSError("the file has become shorter while it was sent")
+                return False
             await send({"type": "http.response.body", "body": data, "more_body": True})
             first += len(data)
             length -= len(data)

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from heliostat import JobManager, open_repository
 from heliostat.errors import SpecError
+from heliostat.studio.clients import Connection
 from heliostat.studio.coordinator import Coordinator
 from heliostat.studio.coordinator_process import CoordinatorTask
 from heliostat.studio.feed import Feeds
@@ -104,6 +105,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
+                http=Connection,
                 lifespan="on",
                 access_log=False,  # addresses may have a token in them
                 log_level="warning",

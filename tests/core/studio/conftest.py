@@ -233,7 +233,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """One for all tests that leave it as it is. They give their jobs ids of their own."""
     started = Studio(tmp_path_factory.mktemp("studio"), "--jobs", 3, "--max-upload", 2)
     yield started
-    assert started.end() == 0, "".join(started.said)
+    status, said = started.end(), "".join(started.said)
+    assert status == 0, said
+    assert "Traceback" not in said, said
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,32 @@ from heliostat.worker import find_ffmpeg
 FFMPEG = find_ffmpeg()
 
 
+MOTION_JPEG = ("-c:v", "mjpeg", "-q:v", "31", "-strict", "unofficial")
+MEASURE = """
+import resource, subprocess, sys
+status = subprocess.run(sys.argv[2:], close_fds=False).returncode
+open(sys.argv[1], "w").write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(status)
+"""
+"""Runs a command, and notes the kilobytes of memory that it had at the most."""
+
+
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    if FFMPEG is None:
-        pytest.skip("needs ffmpeg: pip install heliostat[video]")
-    path = tmp_path / "film.mp4"
-    source = ("-f", "lavfi", "-i", "testsrc2=size=64x36:rate=24,trim=end_frame=3", "-pix_fmt", "yuv420p")
-    subprocess.run([FFMPEG, "-nostdin", "-v", "error", *source, path], check=True)
-    return path
+def make_film(tmp_path: Path) -> Callable[..., Path]:
+    def make(name: str, size: str, frames: int, *how: str) -> Path:
+        if FFMPEG is None:
+            pytest.skip("needs ffmpeg: pip install heliostat[video]")
+        path = tmp_path / name
+        source = ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=24,trim=end_frame={frames}", "-pix_fmt", "yuv420p")
+        subprocess.run([FFMPEG, "-nostdin", "-v", "error", *source, *how, path], check=True)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def film(make_film: Callable[..., Path]) -> Path:
+    return make_film("film.mp4", "64x36", 3)
 
 
 @pytest.fixture
@@ -98,3 +117,23 @@ async def test_a_file_that_is_broken_or_empty_is_no_picture(kind: str, tmp_path:
         file: Any = path.open("rb")
         assert await Posters().of(file, path.name) is None
         assert file.closed
+
+
+async def test_of_the_frames_that_are_chosen_from_only_small_ones_are_kept(
+    make_film: Callable[..., Path], program: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """24 frames of 3072x1728 are 190 MB."""
+    film = make_film("large.avi", "3072x1728", 24, *MOTION_JPEG)
+    memory = tmp_path / "memory"
+    (tmp_path / "measure.py").write_text(MEASURE)
+    program(f'exec "{sys.executable}" -S "{tmp_path}/measure.py" "{memory}" "{FFMPEG}" "$@"')
+    assert await Posters().of(film.open("rb"), film.name) is not None
+    assert int(memory.read_text()) < 170_000
+
+
+@pytest.mark.parametrize(("size", "is_made"), [("8192x4320", True), ("8208x4320", False)])
+async def test_a_film_whose_frames_are_too_large_is_not_unpacked(
+    size: str, is_made: bool, make_film: Callable[..., Path]
+) -> None:
+    film = make_film("huge.avi", size, 1, *MOTION_JPEG)
+    assert (await Posters().of(film.open("rb"), film.name) is not None) is is_made

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from heliostat.studio.api.openapi import reference, refusal
 from heliostat.studio.api.parameters import InStudio, JobId
-from heliostat.studio.clients import has_left
+from heliostat.studio.clients import cut, has_left
 from heliostat.studio.problems import Refused, problem
 
 RECONNECT_AFTER: Final = 2_000
@@ -90,15 +90,20 @@ class EventStream(Response):
         leaving = asyncio.create_task(has_left(receive))
         try:
             await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                await self._end(sending, leaving, scope)
         finally:
             sending.cancel()
             leaving.cancel()
             await asyncio.wait([sending, leaving])
-        if not sending.cancelled():
-            try:
-                sending.result()
-            except TimeoutError:
-                logger.info("a client does not accept the events that it asked for, and is dropped")
+
+    async def _end(self, sending: asyncio.Task[None], leaving: asyncio.Task[None], scope: Scope) -> None:
+        try:
+            sending.result()
+        except TimeoutError:
+            logger.info("a client does not accept the events that it asked for, and is dropped")
+            cut(scope)
+            await leaving
 
     async def _send(self, send: Send) -> None:
         async with aclosing(self._batches):

@@ -47,7 +47,7 @@ async def show_log(
     if file is None:
         what = "the join" if index == job.total_chunks else f"attempt {number} at the chunk of index {index}"
         raise Refused(problem(404, f"{what} has written nothing here", name="no-log"))
-    start = 0 if tail is None else _tail(file, tail)
+    start = 0 if tail is None else await asyncio.to_thread(_tail, file, tail)
     answer = FileAnswer(file, TEXT, start=start)
     answer.headers["Log-Start"] = str(start)
     return answer

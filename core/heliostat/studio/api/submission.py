@@ -95,7 +95,7 @@ async def _uploaded(studio: Studio, request: Request) -> str:
         terms = form.get("terms", "{}")
         if not isinstance(terms, str):
             terms = (await terms.read()).decode("utf-8", "replace")
-        given = _decoded(terms.encode(), UploadTerms)
+        given = await asyncio.to_thread(_decoded, terms.encode(), UploadTerms)
         upload = Upload(
             file_name=jobs[0].filename or "job",
             job=await jobs[0].read(),

@@ -13,6 +13,7 @@ from heliostat.studio.page.chunk_map import ChunkCard
 from heliostat.studio.page.controls import Controls
 from heliostat.studio.page.elements import Tag
 from heliostat.studio.page.failure_card import FailureCard
+from heliostat.studio.page.join_card import JoinCard
 from heliostat.studio.page.live_page import LivePage
 from heliostat.studio.page.overall import Overall, describe_attempt, describe_chunk
 from heliostat.studio.page.player import Player
@@ -52,6 +53,7 @@ class JobPage(LivePage):
                         self._throughput = ThroughputCard()
                     with Tag("div", classes="side"):
                         self._player = Player()
+                        self._join = JoinCard(self.board.pace)
                         self._failures = FailureCard(self._open_chunk)
             self._dialog = ChunkDialog(self.board.studio.repository, self.board.pace, self._player.play)
         self.live(lambda: self._job, self._refresh_job)
@@ -89,6 +91,7 @@ class JobPage(LivePage):
         self._throughput.refresh(picture)
         self._failures.refresh(picture)
         self._player.refresh(picture)
+        self._join.refresh(picture)
         background_tasks.create_lazy(self._dialog.refresh(picture), name=f"chunk {id(self)}")
 
     def _describe_chunk(self, index: int) -> str:

@@ -58,6 +58,8 @@ class JobPicture:
         """Attempts at once, as the newest run does or did them."""
         self.merging: str | None = None
         """How the chunks are being joined at this moment."""
+        self.join: str | None = None
+        """How the newest run joins or joined them; None when it has not come to that."""
         self.ended: JobEnded | None = None
         """The end of the newest run."""
         self.progress: Progressed | None = None
@@ -153,9 +155,10 @@ class JobPicture:
             case ConcurrencyChanged():
                 self.concurrency = event.concurrency
             case MergeStarted():
-                self.merging = plain(event.how)
+                self.merging = self.join = plain(event.how)
             case JobStarted():
-                self.run, self.ended, self.merging, self.progress = event, None, None, None
+                self.run, self.ended, self.progress = event, None, None
+                self.merging = self.join = None
                 self.concurrency = event.concurrency
                 self.lost_observers = []
             case ObserverFailed():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+
+from heliostat import log_path
 
 FILES = ["/film", "/chunks/1/output"]
 
@@ -100,6 +104,41 @@ def test_a_link_out_of_the_job_directory_is_not_followed(
     Path(jobs.folder, "out").mkdir()
     Path(jobs.folder, "out/0.txt").symlink_to("../before/0.txt")
     assert jobs.get("linked", "/chunks/0/output").text == "0\n", "a link inside of it may be followed"
+
+
+def test_a_file_that_becomes_shorter_while_it_is_sent_ends_the_connection_and_nothing_else(
+    jobs: Any, studio: Any
+) -> None:
+    jobs.submit("shrunk", output="out/{chunk}.bin")
+    jobs.until("shrunk", "completed")
+    path = Path(jobs.folder, "out/0.bin")
+    os.truncate(path, 64 << 20)  # more than the operating system holds for a connection
+    got: list[int] = []
+
+    def receive() -> None:
+        with httpx.stream("GET", f"{studio.api}/jobs/shrunk/chunks/0/output", verify=False, timeout=60) as answer:
+            assert answer.headers["content-length"] == str(64 << 20)
+            for piece in answer.iter_raw():
+                got.append(len(piece))
+                os.truncate(path, 1 << 20)
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        receive()
+    assert 0 < sum(got) < 64 << 20
+    assert jobs.get("shrunk", "/chunks/0/output").status_code == 200
+    assert not [line for line in studio.said if "Traceback" in line or "ASGI" in line]
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(jobs: Any, problem: Any) -> None:
+    jobs.submit("piped", output="out/{chunk}.mp4")
+    jobs.until("piped", "completed")
+    for path in (Path(jobs.folder, "out/0.mp4"), log_path(jobs.folder, "piped", 0, 1)):
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(path)
+    assert problem(jobs.get("piped", "/chunks/0/output")) == (404, "not-here")
+    assert problem(jobs.get("piped", "/poster")) == (404, "no-poster")
+    assert problem(jobs.get("piped", "/chunks/0/attempts/1/log")) == (404, "no-log")
 
 
 def test_what_is_only_in_an_artifact_store_is_told_with_its_url(

@@ -29,13 +29,19 @@ PHONE = {"width": 360, "height": 780}
 expect.set_options(timeout=PATIENCE)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Not for the whole session: Playwright's loop would be in the way of asynchronous tests."""
+@pytest.fixture(scope="session")
+def chromium() -> tuple[str, ...]:
+    """The program and its arguments."""
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium, or name one in HELIOSTAT_CHROMIUM")
+    return (CHROMIUM, *FLAGS)
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: tuple[str, ...]) -> Iterator[Browser]:
+    """Not for the whole session: Playwright's loop would be in the way of asynchronous tests."""
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        launched = playwright.chromium.launch(executable_path=chromium[0], args=list(chromium[1:]))
         yield launched
         launched.close()
 

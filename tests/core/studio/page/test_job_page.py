@@ -31,6 +31,11 @@ RENDER = (
     ' -pix_fmt yuv420p -qp 23 -y "$1"'
 )
 """A chunk of 24 frames with real ffmpeg, `$0`, when the test lets it go."""
+JOIN = (
+    'echo "now they are joined"; until [ -e join ]; do sleep 0.02; done;'
+    ' exec "$0" -nostdin -f concat -i parts -c copy -y film.mp4'
+)
+"""By real ffmpeg, `$0`, when the test lets it."""
 WAITING = 'until [ -e "go $2" ] || [ -e go ]; do sleep 0.02; done; echo "done $2" >"$1"'
 COUNT_FILLED = """() => {
   window.filled = 0;
@@ -169,6 +174,46 @@ def test_a_log_is_followed_while_it_grows(studio: Any, jobs: Any, visit: Visits)
     jobs.let()
     expect(log).to_contain_text("last words")
     expect(here.page.get_by_role("dialog").locator(".pill.succeeded").first).to_be_visible()
+
+
+@pytest.mark.skipif(FFMPEG is None, reason="needs ffmpeg: pip install heliostat[video]")
+def test_what_the_join_says_is_followed(studio: Any, jobs: Any, visit: Visits) -> None:
+    (jobs.folder / "parts").write_text("".join(f"file out/{chunk}.mp4\n" for chunk in range(4)))
+    options = {
+        **{name: value for name, value in FILM.items() if name != "merge"},
+        "command": ["sh", "-c", RENDER, FFMPEG, "{output}", "{chunk}"],
+        "mergeCommand": f"sh -c '{JOIN}' {FFMPEG}",
+    }
+    jobs.submit("joined", **options)
+    here = visit(studio.url, "/jobs/joined")
+    expect(here.stat("Chunks")).to_have_text("0 / 4")
+    expect(here.button("Log of the join")).to_have_count(0)
+    jobs.let()
+    here.button("Log of the join").click()
+    log = here.page.get_by_role("log")
+    expect(log).to_contain_text("now they are joined")
+    assert "film.mp4" not in log.inner_text()
+    (jobs.folder / "join").touch()
+    expect(log).to_contain_text("Output #0, mp4, to 'film.mp4'")
+    expect(here.page.locator("#state")).to_have_text("completed")
+    here.shoot("join")
+    here.page.reload()
+    here.button("Log of the join").click()
+    expect(log).to_contain_text("Output #0, mp4, to 'film.mp4'")
+    assert jobs.get("joined", "/chunks/4/attempts/1/log").text.startswith("now they are joined")
+
+
+@pytest.mark.skipif(FFMPEG is None, reason="needs ffmpeg: pip install heliostat[video]")
+def test_a_join_that_fails_shows_what_it_said(studio: Any, jobs: Any, visit: Visits) -> None:
+    jobs.submit("unjoined", output="out/{chunk}.mp4", merge={"stitcher": "ffmpeg", "output": "film.mp4"})
+    here = visit(studio.url, "/jobs/unjoined")
+    expect(here.page.locator("#state")).to_have_text("failed")
+    expect(here.page.locator("#error")).to_contain_text("ffmpeg could not join the parts")
+    here.button("Log of the join").click()
+    expect(here.page.get_by_role("log")).to_contain_text("Invalid data found when processing input")
+    here.shoot("join-failed")
+    here.page.keyboard.press("Escape")
+    expect(here.page.get_by_role("dialog")).to_have_count(0)
 
 
 def test_two_browsers_see_the_same_when_one_pauses_resumes_cancels_and_deletes(

@@ -51,6 +51,13 @@ def test_jobs_are_found_by_name_and_state_and_in_pages(studio: Any, jobs: Any, v
     expect(rows).to_contain_text("Paged broken")
     expect(here.page.get_by_role("button", name="failed 1")).to_have_attribute("aria-pressed", "true")
 
+    # An address may name a page that cannot be.
+    here.go("/?name=paged&page=-3")
+    expect(here.page.get_by_text("1 to 25 of 28")).to_be_visible()
+    here.go(f"/?name=paged&page={10**30}")
+    expect(here.page.get_by_text("No job is like that.")).to_be_visible()
+    expect(here.button("Newer")).to_be_visible()
+
 
 def test_a_phone_shows_everything_without_scrolling_sideways(studio: Any, jobs: Any, visit: Visits) -> None:
     long = "A name that is longer than the screen of a phone is wide " + "and_has_no_place_to_break_" * 4
