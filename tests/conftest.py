@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import ipaddress
 import os
 from collections.abc import Callable
@@ -12,6 +13,15 @@ import pytest
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Tests start many interpreters: each would compile what it imports anew."""
+
+
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """All that was imported, and the thousands of tests, stay to the end: no collection need look through them."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
