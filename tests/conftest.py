@@ -6,6 +6,7 @@ import datetime as dt
 import gc
 import ipaddress
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Tests start many interpreters: each would compile what it imports anew."""
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+"""As `uv run` has it: the `python` of thousands of commands is this one, not a shell script that looks for one."""
 
 
 gc.disable()
