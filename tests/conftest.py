@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import ipaddress
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,17 @@ import pytest
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Tests start many interpreters: each would compile what it imports anew."""
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+"""As `uv run` has it: the `python` of thousands of commands is this one, not a shell script that looks for one."""
+
+
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """All that was imported, and the thousands of tests, stay to the end: no collection need look through them."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from heliostat import ChunkRequest, ChunkResult, open_artifact_store
+from heliostat import ArtifactStore, ChunkRequest, ChunkResult, open_artifact_store
 from heliostat.errors import (
     ArtifactError,
     AttemptCancelled,
@@ -61,7 +61,13 @@ async def run_task(root: Path, cache_limit: int) -> int:
     try:
         async with GcsArtifactStore(GcsOptions(url=os.environ["HELIOSTAT_ARTIFACTS"])) as store:
             slot = Slot(store, batch, task)
-            workers = RemoteWorkers(open_artifact_store, root, cache_limit=cache_limit)
+
+            def open_store(url: str) -> ArtifactStore:
+                """Nearly always the one with the mailbox, which has its connections."""
+                wanted = open_artifact_store(url)
+                return store if wanted.url == store.url else wanted
+
+            workers = RemoteWorkers(open_store, root, cache_limit=cache_limit)
             try:
                 result = await _Task(slot, workers).run()
             finally:
@@ -100,7 +106,7 @@ class _Task:
             sign = await self._slot.last_sign()
             if sign is None or time.time() - sign.modified_at.timestamp() > ABANDONED_AFTER:
                 raise AttemptCancelled("its coordinator is gone")
-            return await self._run(request)
+            return await self._run(request, sign.version)
         except AttemptError as failure:
             error = failure
         except HeliostatError as failure:  # a store that this worker cannot open
@@ -109,7 +115,8 @@ class _Task:
             error = WorkerLost(f"the worker failed ({type(failure).__name__}: {failure}); see its log")
         return failed_result(error, request, time.monotonic() - begun)
 
-    async def _run(self, request: ChunkRequest) -> ChunkResult:
+    async def _run(self, request: ChunkRequest, sign: str) -> ChunkResult:
+        """`sign`: the version of the coordinator's last sign of life."""
         assert request.artifacts is not None
         worker = await self._workers.of(request.artifacts)
         warden = Warden()
@@ -117,7 +124,7 @@ class _Task:
         reporting = asyncio.create_task(self._report())
         endings = {
             asyncio.create_task(self._until_cancelled()): AttemptCancelled("cancelled as asked"),
-            asyncio.create_task(self._until_abandoned()): AttemptCancelled("its coordinator is gone"),
+            asyncio.create_task(self._until_abandoned(sign)): AttemptCancelled("its coordinator is gone"),
             asyncio.create_task(self._until_terminated()): WorkerLost("Cloud Run has ended the task"),
             asyncio.create_task(self._until_time_is_up()): TimedOut(
                 "the task's time is up; deploy the job with more, or make the chunks smaller"
@@ -165,16 +172,15 @@ class _Task:
                 if await self._slot.is_cancelled():
                     return
 
-    async def _until_abandoned(self) -> None:
+    async def _until_abandoned(self, last: str) -> None:
         """Both clocks are this machine's: it only looks whether there is something new."""
-        last: str | None = None
         heard_clock = time.monotonic()
         while time.monotonic() - heard_clock < ABANDONED_AFTER:
+            await asyncio.sleep(ALIVE_EVERY / 2)
             with contextlib.suppress(ArtifactError):
                 sign = await self._slot.last_sign()
                 if sign is not None and sign.version != last:
                     last, heard_clock = sign.version, time.monotonic()
-            await asyncio.sleep(ALIVE_EVERY / 2)
 
     async def _until_terminated(self) -> None:
         await self._terminated.wait()

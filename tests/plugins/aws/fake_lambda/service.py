@@ -67,6 +67,7 @@ class FakeLambda:
             "simplejson",
             "heliostat.plugins:registry",
             "heliostat_aws.handler",
+            "aws.clients:open_clients",
         )
         self._loop = asyncio.new_event_loop()
         self._scratch = Path(tempfile.mkdtemp(prefix="fake-lambda-"))
