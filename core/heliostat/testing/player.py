@@ -120,10 +120,10 @@ def ancestors() -> "list[int]":
 
 
 def fill(folder: str, count: int, length: int) -> None:
-    """So many files of one byte, with paths of at least `length` bytes below the folder, nearly all quotation marks."""
+    """So many files of one byte, with paths of about `length` bytes below the folder."""
     deep = folder
-    while len(deep) - len(folder) < length:
-        deep = os.path.join(deep, '"' * 100)
+    while len(deep) - len(folder) + 110 < length:
+        deep = os.path.join(deep, "d" * 100)
     os.makedirs(deep, exist_ok=True)
     for number in range(count):
         with open(os.path.join(deep, f"{number:06d}"), "wb") as file:
