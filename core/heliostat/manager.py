@@ -38,7 +38,7 @@ from heliostat.executor.recovery import Known, recover
 from heliostat.following import POLL_EVERY, Bells, follow
 from heliostat.job_queue import JobQueue
 from heliostat.journal import JournalReader
-from heliostat.model.status import ChunkState, JobState, JobStatus, Wish
+from heliostat.model.status import ChunkState, JobSettings, JobState, JobStatus, Wish
 from heliostat.planning.validate import validate
 from heliostat.plugins import open_stitcher
 
@@ -224,10 +224,9 @@ class JobManager:
         """
         await self._open()
         options = options or JobExecutionOptions()
-        validate(spec, job_dir=options.job_dir)
+        settings = await asyncio.to_thread(_checked, spec, options)  # it may have a million chunks
         if options.merge and spec.merge is not None:
             self._stitcher_for(spec)  # a misspelt name is better known before the rendering than after it
-        chunk_indexes(spec, options.only_chunks or ())
         job_id = spec.id or uuid.uuid4().hex[:12]
         now = datetime.now(UTC)
         await self._repository.create(
@@ -239,7 +238,7 @@ class JobManager:
                 total_chunks=len(spec.chunks),
                 created_at=now,
                 updated_at=now,
-                settings=options.settings(),
+                settings=settings,
                 worker=worker,
             )
         )
@@ -557,6 +556,13 @@ class JobManager:
             await self._repository.release(lease)
         except HeliostatError as error:  # it runs out by itself
             logger.debug("job %s: %s", lease.job_id, error)
+
+
+def _checked(spec: JobSpec, options: JobExecutionOptions) -> JobSettings:
+    """What outlives the process of the options. Raises SpecError for these and the specification."""
+    validate(spec, job_dir=options.job_dir)
+    chunk_indexes(spec, options.only_chunks or ())
+    return options.settings()
 
 
 def _sentence(error: Exception) -> str:

@@ -81,7 +81,7 @@ async def show_poster(studio: InStudio, request: Request, job_id: JobId) -> Resp
             picture = await studio.posters.of(file, path)
             if picture is not None:
                 return picture.answer(request)
-    raise Refused(problem(404, f"there is nothing of job {job_id} yet to make a picture of", name="no-poster"))
+    raise Refused(problem(404, f"there is nothing of job {job_id} here to make a picture of", name="no-poster"))
 
 
 def _folder(job: JobStatus) -> Path:

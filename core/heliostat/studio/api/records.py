@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 from heliostat import AttemptStatus, ChunkState, JobView, PluginView, WorkerChoice
 
@@ -98,8 +98,8 @@ class SubmissionOptions(Struct, frozen=True, kw_only=True, rename="camel", forbi
 class Submission(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """A job to be run. What `load_spec` takes, and how it is to be run."""
 
-    job: dict[str, Any]
-    """A job document, in the long or in the short form."""
+    job: Raw
+    """A job document, in the long or in the short form. Passed on as it came: there may be a million chunks in it."""
     options: SubmissionOptions = SubmissionOptions()
     worker: WorkerChoice = WorkerChoice()
     job_dir: str | None = None

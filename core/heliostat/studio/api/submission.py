@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from heliostat import JobDetails, to_json, view_details
+from heliostat import JobDetails, view_details
 from heliostat.errors import SpecError
 from heliostat.studio.api.openapi import PREFIX, answer, answers, reference
 from heliostat.studio.api.parameters import InStudio
@@ -72,7 +72,9 @@ async def submit_job(studio: InStudio, request: Request) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         given = await asyncio.to_thread(_decoded, await request.body(), Submission)
-        job = await asyncio.to_thread(to_json, given.job)
+        job = bytes(given.job)
+        if not job.startswith(b"{"):
+            raise SpecError("the job is no object", path="$.job")
         upload = Upload(file_name="job.json", job=job, job_dir=given.job_dir)
         job_id = await submit(studio, upload, given.options, given.worker)
     elif kind == "multipart/form-data":

@@ -83,16 +83,23 @@ def jobs(studio: Any, tmp_path: Path, jobs_type: Any, conformity: Conformity) ->
 
 
 @pytest.fixture(scope="session")
-def rendered(studio: Any, jobs_type: Any, conformity: Conformity, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The jobs, with one of them rendered by ffmpeg: `rendered`, two chunks and a film. Nobody is to change it."""
+def render() -> list[str]:
+    """The command of a chunk."""
     if FFMPEG is None:
         pytest.skip("needs ffmpeg: pip install heliostat[video]")
+    return ["sh", "-c", RENDER, FFMPEG, "{output}"]
+
+
+@pytest.fixture(scope="session")
+def rendered(
+    studio: Any, jobs_type: Any, render: list[str], conformity: Conformity, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    """The jobs, with one of them rendered by ffmpeg: `rendered`, two chunks and a film. Nobody is to change it."""
     made = jobs_type(studio, tmp_path_factory.mktemp("rendered"), check=conformity)
     with made.http:
         if made.get("rendered").status_code == 404:
-            command = ["sh", "-c", RENDER, FFMPEG, "{output}"]
             film = {"output": "out/{chunk}.mp4", "merge": {"stitcher": "ffmpeg", "output": "film.mp4"}}
-            made.submit("rendered", name="A test pattern", command=command, **film)
+            made.submit("rendered", name="A test pattern", command=render, **film)
         made.until("rendered", "completed")
         yield made
 

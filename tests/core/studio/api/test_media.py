@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
@@ -142,15 +143,16 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(jobs: Any, problem: Any
 
 
 def test_what_is_only_in_an_artifact_store_is_told_with_its_url(
-    jobs: Any, problem: Any, served_worker: Any, tmp_path: Path
+    jobs: Any, problem: Any, served_worker: Any, render: list[str], tmp_path: Path
 ) -> None:
-    store = tmp_path / "store"
+    store = tmp_path / "store of artifacts"
     (tmp_path / "token").write_text("a-token-of-16-and-more")
     worker = served_worker(directory=tmp_path / "work", token="a-token-of-16-and-more")
     try:
-        options = {"url": worker.url, "artifacts": f"file://{store}", "token_file": str(tmp_path / "token")}
+        options = {"url": worker.url, "artifacts": store.as_uri(), "token_file": str(tmp_path / "token")}
+        film = {"output": "out/{chunk}.mp4", "merge": {"stitcher": "ffmpeg", "output": "films/the film.mp4"}}
         given = {
-            "job": jobs.document("afar"),
+            "job": jobs.document("afar", **film) | {"command": render},
             "jobDir": str(jobs.folder),
             "worker": {"name": "http", "options": options},
         }
@@ -159,9 +161,16 @@ def test_what_is_only_in_an_artifact_store_is_told_with_its_url(
         jobs.until("afar", "completed")
     finally:
         worker.close()
-    answer = jobs.get("afar", "/chunks/0/output")
-    assert problem(answer) == (404, "elsewhere")
-    assert Path(answer.json()["url"].removeprefix("file://")).read_text() == "0\n"
+    places = {"/film": "films/the film.mp4", "/chunks/1/output": "out/1.mp4"}
+    for path, place in places.items():
+        here = jobs.get("afar", path)  # the parts were brought here for the join
+        assert here.status_code == 200
+        Path(jobs.folder, place).unlink()
+        answer = jobs.get("afar", path)
+        assert problem(answer) == (404, "elsewhere")
+        assert Path(unquote(urlsplit(answer.json()["url"]).path)).read_bytes() == here.content, path
+    (jobs.folder / "out/0.mp4").unlink()
+    assert problem(jobs.get("afar", "/poster")) == (404, "no-poster")
 
 
 def test_a_playlist_makes_ffmpeg_read_nothing_else(rendered: Any, jobs: Any, problem: Any) -> None:

@@ -125,3 +125,15 @@ async def test_json_is_read_beside_the_requests(
     assert (await http.post("jobs", files=files)).status_code == 201
     assert len(slowness.answered) > 2
     assert all(slowness.answered)
+
+
+async def test_a_specification_is_checked_beside_the_requests(
+    http: httpx.AsyncClient, slowness: Slowness, tmp_path: Path
+) -> None:
+    folder = tmp_path / "job"
+    folder.mkdir()
+    slowness.of(os.path, "abspath", lambda path: os.fspath(path) == str(folder))  # as the check of its outputs asks
+    job = {"id": "checked", "frames": 3, "fps": 24, "chunkCount": 1, "output": "{chunk}", "command": "true"}
+    assert (await http.post("jobs", json={"job": job, "jobDir": str(folder)})).status_code == 201
+    assert slowness.answered
+    assert all(slowness.answered)
