@@ -38,14 +38,16 @@ class RemoteWorker:
         self._root = root
         self._cache = InputCache(store, root / "inputs", cache_limit)
         self._is_swept = False
+        self._sweeping = asyncio.Lock()
 
     async def run(
         self, request: ChunkRequest, report: ChunkReport, *, grace: float = 5.0, warden: Warden | None = None
     ) -> ChunkResult:
         """Run one attempt, as `run_chunk` does; `request.job_dir` is the coordinator's and need not exist here."""
-        if not self._is_swept:
-            self._is_swept = True
-            await in_thread(lambda: _sweep(self._root))
+        async with self._sweeping:  # also those that did not come first wait: else their folders were swept away
+            if not self._is_swept:
+                await in_thread(lambda: _sweep(self._root))
+                self._is_swept = True
         folder = Path(await in_thread(lambda: tempfile.mkdtemp(prefix=f"attempt-{os.getpid()}-", dir=self._root)))
         try:
             job_dir = folder / "job"

@@ -266,6 +266,30 @@ async def test_what_a_killed_worker_has_left_is_removed(tmp_path: Path):
     assert [folder.name for folder in (tmp_path / "worker").iterdir()] == [f"attempt-{os.getppid()}-x"]
 
 
+async def test_attempts_that_come_first_together_keep_their_folders(tmp_path: Path):
+    """What is swept away before the first of them is not theirs; whether the root was there before or not."""
+    chunk = Chunk(id=0, start_frame=0, frame_count=1, output_file="", command=())
+    async with open_artifact_store(f"file://{tmp_path / 'store'}") as store:
+        for turn in range(4):
+            root = tmp_path / f"worker-{turn // 2}"
+            worker = RemoteWorker(store, root, cache_limit=0)
+            requests = [
+                ChunkRequest(
+                    job_id="job",
+                    chunk=chunk,
+                    attempt=1,
+                    attempt_id=str(number),
+                    command=["true"],
+                    job_dir=str(tmp_path),
+                )
+                for number in range(12)
+            ]
+            results = await asyncio.gather(*(worker.run(request, Silence()) for request in requests))
+            assert [result.exit_code for result in results] == [0] * 12
+            for number in range(200):
+                (root / f"attempt-{os.getpid()}-{number}" / "job").mkdir(parents=True)
+
+
 async def test_a_merge_command_joins_here_what_it_fetches(tmp_path: Path, job_dir: Path):
     spec = spec_of('echo one > "$1"', 'echo two > "$1"', merge_command="sh -c 'cat chunks/*.bin > film.txt'")
     status = await run(Elsewhere(tmp_path), spec, job_dir)
