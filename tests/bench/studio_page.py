@@ -1,6 +1,6 @@
 """Studio's page: how soon it shows what was committed, what it costs, and what fifty visitors cost the coordinator.
 
-uv run python tests/bench/studio_page.py latency | load | crowd
+uv run python tests/bench/studio_page.py latency | load | crowd | tabs
 
 The job is run by a coordinator of this benchmark, in a process of its own, whose attempts do nothing but end evenly at
 a given rate; Studio's own coordinator process has nothing to do. Chromium is looked for on PATH.
@@ -155,9 +155,10 @@ def studio(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 @contextlib.asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
+async def chromium(program: str | Path | None = None) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        program = program or shutil.which("chromium")
+        browser = await playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield browser
         await browser.close()
 
@@ -191,6 +192,9 @@ WATCH = """() => {
   const note = () => window.seen.push([parseInt(shown.textContent.replaceAll(",", "")), Date.now() / 1000]);
   new MutationObserver(note).observe(shown, { childList: true, characterData: true, subtree: true });
 }"""
+
+
+SHOWN = "document.querySelector(\"[data-stat='Chunks']\").innerText"
 
 
 async def usable(page: Page, address: str, chunks: int) -> float:
@@ -353,13 +357,61 @@ async def crowd(folder: Path, seconds: float, visitors: int, rounds: int) -> Non
         print(f"with {visitors} visitors, {name}: {100 * (after / before - 1):+.1f} %")
 
 
+async def tabs(folder: Path, visitors: int, rounds: int) -> None:
+    """A job of 1,000 chunks, 50 a second, watched by nobody and by tabs of one Chromium, in turns.
+
+    Chromium has the lowest priority, so that the coordinator and Studio go before it where the cores do not suffice for
+    all: what is measured is Studio's part, and not that of fifty pages that are drawn. Each tab is drawn, as Playwright
+    has it believe that it is seen. Where Chromium cannot keep up, it is sent less, as it would be anywhere."""
+    program = folder / "chromium"
+    program.write_text(f'#!/bin/sh\nexec nice -n 19 "{shutil.which("chromium")}" "$@"\n')
+    program.chmod(0o755)
+    chunks = 1_000
+    results: dict[bool, list[dict[str, object]]] = {False: [], True: []}
+    with studio(folder) as (url, web):
+        for turn in range(2 * rounds):
+            is_watched = turn % 2 == 1
+            coordinator = Coordinator(folder, f"tabs-{turn}", chunks, 50.0)
+            async with contextlib.AsyncExitStack() as stack:
+                pages: list[Page] = []
+                if is_watched:
+                    context = await (await stack.enter_async_context(chromium(program))).new_context()
+                    context.set_default_timeout(120_000)
+                    for _ in range(visitors):
+                        pages.append(await context.new_page())
+                        await pages[-1].goto(f"{url}/jobs/{coordinator.job_id}", wait_until="commit")
+                        await pages[-1].wait_for_selector(f"canvas[data-cells='{chunks}']")
+                        await pages[-1].evaluate(WATCH)
+                own, drawn = cpu_seconds(web), renderers()
+                coordinator.go()
+                result = await asyncio.to_thread(coordinator.wait)
+                results[is_watched].append(result)
+                share = 100 * (cpu_seconds(web) - own) / result["took"]
+                drawing = sum(now - drawn.get(pid, 0.0) for pid, now in renderers().items())
+                print(
+                    f"{len(pages)} tabs: {result['took']:.2f} s, coordinator's CPU"
+                    f" {1e6 * result['cpu'] / chunks:.0f} µs a chunk; web process {share:.0f} % of a core, renderers {100 * drawing / result['took']:.0f} %",
+                    flush=True,
+                )
+                if pages:
+                    for page in pages:
+                        await page.wait_for_function(f"{SHOWN}.startsWith('1,000 / ')")
+                    seen = [len(await page.evaluate("window.seen")) / result["took"] for page in pages]
+                    print(
+                        f"all tabs show the end; each was brought up to date {statistics.mean(seen):.1f} times a second"
+                    )
+    for name in ("took", "cpu"):
+        before, after = (statistics.median(result[name] for result in results[watched]) for watched in (False, True))
+        print(f"with {visitors} tabs, {name}: {100 * (after / before - 1):+.1f} %")
+
+
 def main() -> None:
     if sys.argv[1:2] == ["coordinate"]:
         folder, job_id, chunks, rate = sys.argv[2:]
         asyncio.run(coordinate(Path(folder), job_id, int(chunks), float(rate)))
         return
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["latency", "load", "crowd"])
+    parser.add_argument("what", choices=["latency", "load", "crowd", "tabs"])
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--visitors", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
@@ -373,6 +425,8 @@ def main() -> None:
                 asyncio.run(load(Path(name), args.seconds))
             case "crowd":
                 asyncio.run(crowd(Path(name), args.seconds, args.visitors, args.rounds))
+            case "tabs":
+                asyncio.run(tabs(Path(name), args.visitors, args.rounds))
     print(f"load average {os.getloadavg()[0]:.1f}")
 
 
