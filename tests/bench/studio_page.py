@@ -390,7 +390,8 @@ async def tabs(folder: Path, visitors: int, rounds: int) -> None:
                 drawing = sum(now - drawn.get(pid, 0.0) for pid, now in renderers().items())
                 print(
                     f"{len(pages)} tabs: {result['took']:.2f} s, coordinator's CPU"
-                    f" {1e6 * result['cpu'] / chunks:.0f} µs a chunk; web process {share:.0f} % of a core, renderers {100 * drawing / result['took']:.0f} %",
+                    f" {1e6 * result['cpu'] / chunks:.0f} µs a chunk; web process {share:.0f} % of a core, renderers"
+                    f" {100 * drawing / result['took']:.0f} %",
                     flush=True,
                 )
                 if pages:

@@ -28,7 +28,12 @@ class ArtifactStore(ABC):
     """An async context manager. Keys are `/`-separated; a job's own keys begin with `jobs/<job id>/`."""
 
     url: str
-    """The store's address, without a trailing slash; an artifact's own is `f"{url}/{key}"`."""
+    """The store's address, without a trailing slash. Settings may follow after a `?`."""
+
+    def url_of(self, key: str) -> str:
+        """An artifact's own address: the key follows the store's, before its settings."""
+        place, mark, settings = self.url.partition("?")
+        return f"{place}/{key}{mark}{settings}"
 
     async def __aenter__(self) -> Self:
         return self

@@ -68,7 +68,7 @@ class RemoteWorker:
         async def put(output: Output) -> Output:
             key = output_key(request.job_id, output.path)
             await self.store.put(key, job_dir / output.path)
-            return msgspec.structs.replace(output, path=_as_named(output.path, request), url=f"{self.store.url}/{key}")
+            return msgspec.structs.replace(output, path=_as_named(output.path, request), url=self.store.url_of(key))
 
         try:
             return tuple(await transfer_all(put, outputs))

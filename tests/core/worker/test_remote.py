@@ -240,6 +240,20 @@ async def listed(worker: Elsewhere, prefix: str) -> list[Artifact]:
         return await store.list(prefix)
 
 
+async def test_an_output_s_address_has_the_settings_of_its_store_last(tmp_path: Path):
+    class Tuned(Counting):
+        def __init__(self, url: str) -> None:
+            super().__init__(url)
+            self.url += "?region=moon"
+
+    chunk = Chunk(id=0, start_frame=0, frame_count=1, output_file="a.bin", command=())
+    command = ["sh", "-c", 'echo > "$HELIOSTAT_OUTPUT"']
+    request = ChunkRequest(job_id="job", chunk=chunk, attempt=1, attempt_id="1", command=command, job_dir=str(tmp_path))
+    async with Tuned(f"file://{tmp_path}/store") as store:
+        result = await RemoteWorker(store, tmp_path / "worker", cache_limit=0).run(request, Silence())
+    assert [output.url for output in result.outputs] == [f"file://{tmp_path}/store/jobs/job/a.bin?region=moon"]
+
+
 async def test_absolute_paths_lead_into_the_workers_own_directory(tmp_path: Path, job_dir: Path):
     spec = spec_of("")
     (chunk,) = spec.chunks
