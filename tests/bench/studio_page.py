@@ -29,6 +29,7 @@ from pathlib import Path
 import aiohttp
 import socketio
 from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Error as PageError
 
 from heliostat import (
     Chunk,
@@ -194,7 +195,7 @@ WATCH = """() => {
 }"""
 
 
-SHOWN = "document.querySelector(\"[data-stat='Chunks']\").innerText"
+SHOWN = "document.querySelector(\"[data-stat='Chunks']\")?.innerText"
 
 
 async def usable(page: Page, address: str, chunks: int) -> float:
@@ -357,6 +358,19 @@ async def crowd(folder: Path, seconds: float, visitors: int, rounds: int) -> Non
         print(f"with {visitors} visitors, {name}: {100 * (after / before - 1):+.1f} %")
 
 
+async def outcome(page: Page, numbers: str) -> int | None:
+    """How often a tab was brought up to date, once it shows these numbers; None when it has loaded itself again: one
+    that gets no processor for long loses its connection, and its page."""
+    while True:
+        try:
+            await page.wait_for_function(f"{SHOWN} === '{numbers}'", polling=500)
+            seen: int | None = await page.evaluate("window.seen?.length ?? null")
+            return seen
+        except PageError as error:
+            if "navigation" not in str(error):
+                raise
+
+
 async def tabs(folder: Path, visitors: int, rounds: int) -> None:
     """A job of 1,000 chunks, 50 a second, watched by nobody and by tabs of one Chromium, in turns.
 
@@ -377,29 +391,33 @@ async def tabs(folder: Path, visitors: int, rounds: int) -> None:
                 if is_watched:
                     context = await (await stack.enter_async_context(chromium(program))).new_context()
                     context.set_default_timeout(120_000)
+                    began = time.perf_counter()
                     for _ in range(visitors):
                         pages.append(await context.new_page())
                         await pages[-1].goto(f"{url}/jobs/{coordinator.job_id}", wait_until="commit")
                         await pages[-1].wait_for_selector(f"canvas[data-cells='{chunks}']")
                         await pages[-1].evaluate(WATCH)
+                    print(f"{visitors} tabs are open after {time.perf_counter() - began:.0f} s", flush=True)
                 own, drawn = cpu_seconds(web), renderers()
                 coordinator.go()
                 result = await asyncio.to_thread(coordinator.wait)
                 results[is_watched].append(result)
-                share = 100 * (cpu_seconds(web) - own) / result["took"]
-                drawing = sum(now - drawn.get(pid, 0.0) for pid, now in renderers().items())
+                took, each = result["took"], 1e6 * result["cpu"] / chunks
+                share = 100 * (cpu_seconds(web) - own) / took
+                drawing = 100 * sum(now - drawn.get(pid, 0.0) for pid, now in renderers().items()) / took
                 print(
-                    f"{len(pages)} tabs: {result['took']:.2f} s, coordinator's CPU"
-                    f" {1e6 * result['cpu'] / chunks:.0f} µs a chunk; web process {share:.0f} % of a core, renderers"
-                    f" {100 * drawing / result['took']:.0f} %",
+                    f"{len(pages)} tabs: {took:.2f} s, coordinator's CPU {each:.0f} µs a chunk;"
+                    f" of a core: web process {share:.0f} %, renderers {drawing:.0f} %",
                     flush=True,
                 )
                 if pages:
-                    for page in pages:
-                        await page.wait_for_function(f"{SHOWN}.startsWith('1,000 / ')")
-                    seen = [len(await page.evaluate("window.seen")) / result["took"] for page in pages]
+                    found = [await outcome(page, "1,000 / 1,000") for page in pages]
+                    late = time.time() - result["told"][-1][1]
+                    seen = [number for number in found if number is not None]
                     print(
-                        f"all tabs show the end; each was brought up to date {statistics.mean(seen):.1f} times a second"
+                        f"all show the end {late:.0f} s later; {found.count(None)} were loaded again meanwhile,"
+                        f" the others were brought up to date {statistics.mean(seen or [0]):.0f} times each",
+                        flush=True,
                     )
     for name in ("took", "cpu"):
         before, after = (statistics.median(result[name] for result in results[watched]) for watched in (False, True))
