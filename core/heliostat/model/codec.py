@@ -1,7 +1,12 @@
-"""JSON to records and back: msgspec with the one type that it does not know, the exact frame rate."""
+"""JSON to records and back: msgspec with the one type that it does not know, the exact frame rate.
+
+All that is read as a record is read here: msgspec looks a type over when it is first read, and until it is done another
+thread that reads the same type crashes the process (msgspec 0.22).
+"""
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -24,12 +29,25 @@ def to_builtins(record: object) -> Any:
 
 def from_json(data: bytes | str, kind: type[T]) -> T:
     """JSON as a record. Raises msgspec.ValidationError with the path of what is wrong, or msgspec.DecodeError."""
-    return msgspec.json.decode(data, type=kind, dec_hook=_decode_other)
+    return _reader(kind).decode(data)
 
 
 def from_builtins(value: object, kind: type[T], *, strict: bool = True) -> T:
     """Dicts, lists, strings and numbers as a record. Without `strict`, `"3"` will do for 3. Raises as `from_json`."""
+    _reader(kind)
     return msgspec.convert(value, type=kind, dec_hook=_decode_other, strict=strict)
+
+
+_readers: dict[Any, msgspec.json.Decoder[Any]] = {}
+_looking_over = threading.Lock()
+
+
+def _reader(kind: type[T]) -> msgspec.json.Decoder[T]:
+    reader = _readers.get(kind)
+    if reader is None:
+        with _looking_over:
+            reader = _readers.setdefault(kind, msgspec.json.Decoder(kind, dec_hook=_decode_other))
+    return reader
 
 
 def _encode_other(value: object) -> object:

@@ -70,7 +70,7 @@ def _decode(document: Document, job_dir: str | os.PathLike[str]) -> JobSpec:
 def _decode_json(document: Document, job_dir: str | os.PathLike[str]) -> JobSpec:
     """Straight from the bytes to records, since there may be a million chunks in them."""
     try:
-        peek = msgspec.json.decode(document.data, type=_Peek)
+        peek = from_json(document.data, _Peek)
         if not isinstance(peek.chunks, msgspec.Raw) or memoryview(peek.chunks)[0] != ord("["):
             return _short(parse(document), job_dir)
         spec = from_json(document.data, JobSpec)

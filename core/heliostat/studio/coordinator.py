@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from heliostat import from_json
 from heliostat.studio.coordinator_process import CoordinatorTask, News
 
 FIRST_DELAY: Final = 0.5
@@ -130,7 +131,7 @@ class Coordinator:
             process.stdin.write(msgspec.json.encode(self._task) + b"\n")
             await process.stdin.drain()
         async for line in process.stdout:
-            news = msgspec.json.decode(line, type=News)
+            news = from_json(line, News)
             problem = news.problem
             if problem is None:
                 self._tell(CoordinatorState.RUNNING, restarts, pid=process.pid)

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from heliostat import JobManager, executors, open_repository
+from heliostat import JobManager, executors, from_json, open_repository
 from heliostat.errors import HeliostatError
 
 ORPHANED_PATIENCE: Final = 30.0
@@ -110,7 +110,7 @@ def main() -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(_Sentences())
     logging.getLogger("heliostat").addHandler(handler)
-    task = msgspec.json.decode(sys.stdin.buffer.readline(), type=CoordinatorTask)
+    task = from_json(sys.stdin.buffer.readline(), CoordinatorTask)
     status = 0
     try:
         asyncio.run(coordinate(task, _follow_parent))

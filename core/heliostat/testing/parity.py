@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from heliostat.errors import SpecError
+from heliostat.model.codec import from_json
 
 
 class Verdict(StrEnum):
@@ -46,7 +47,7 @@ def write_records(records: Iterable[Record], path: Path) -> None:
 def read_records(path: Path) -> list[Record]:
     """Raises SpecError for a file that is none."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Record])
+        return from_json(path.read_bytes(), list[Record])
     except (OSError, msgspec.DecodeError) as error:
         raise SpecError(
             f"{path} is no parity record ({error}); write one with `pytest --heliostat-parity {path}`"

@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 
 from heliostat.errors import AttemptError, Misconfigured, Throttled, TimedOut, WorkerLost
+from heliostat.model.codec import from_json
 from heliostat.worker.routes import CHUNKS, WORKER, Refusal, WorkerInfo
 from heliostat.worker.wire import encode_request, relay
 
@@ -91,7 +92,7 @@ class WorkerClient:
                 if answer.status != 200:
                     raise self._refusal(answer.status, answer.headers, body)
         try:
-            return msgspec.json.decode(body, type=WorkerInfo)
+            return from_json(body, WorkerInfo)
         except msgspec.DecodeError:
             raise Misconfigured(f"{self.url} is no worker of Heliostat; correct the address") from None
 
@@ -156,7 +157,7 @@ class WorkerClient:
 def _said(body: bytes) -> str:
     """What an answer says: the message of a worker, or the text of a page."""
     try:
-        return msgspec.json.decode(body, type=Refusal).message
+        return from_json(body, Refusal).message
     except (msgspec.DecodeError, UnicodeDecodeError):
         text = _MARKUP.sub(" ", body.decode("utf-8", "replace"))
         return " ".join(text.split())[:200] or "no reason given"

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from heliostat import ChunkReport, ChunkRequest, ChunkResult, Usage, WorkerAdapter, WorkerLimits
+from heliostat import ChunkReport, ChunkRequest, ChunkResult, Usage, WorkerAdapter, WorkerLimits, from_json
 from heliostat.errors import Misconfigured, WorkerLost
 from heliostat.worker import encode_request
 from heliostat_aws.conversation import Conversation, Silence, read_answer
@@ -239,7 +239,7 @@ class LambdaAdapter(WorkerAdapter):
         message = read_answer(payload, call.report)
         if message is None:
             raise WorkerLost("the function answered with a report in place of a result; deploy it again")
-        beside = msgspec.json.decode(payload, type=_Beside)
+        beside = from_json(payload, _Beside)
         return _Answer(message, beside), usage_of(usage_report, self._options.usd_per_gb_second)
 
     def _invoke_event(self, call: _Call) -> None:

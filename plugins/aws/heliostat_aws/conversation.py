@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from heliostat import from_json
 from heliostat.errors import WorkerLost
 from heliostat.worker import relay
 from heliostat_aws.invocation import Stored
@@ -94,7 +95,7 @@ class Conversation:
 def read_answer(line: bytes, report: ChunkReport) -> ChunkResult | Stored | None:
     """One message of the worker, passed on to `report`, or what it answers in the end. Raises WorkerLost."""
     try:
-        return msgspec.json.decode(line, type=Stored)
+        return from_json(line, Stored)
     except msgspec.ValidationError:
         return relay(line, report)
     except msgspec.DecodeError as error:

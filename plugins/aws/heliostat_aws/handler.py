@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 import heliostat
-from heliostat import ArtifactStore, ChunkReport, ChunkRequest, ChunkResult, Usage, open_artifact_store
+from heliostat import ArtifactStore, ChunkReport, ChunkRequest, ChunkResult, Usage, from_builtins, open_artifact_store
 from heliostat.errors import ArtifactError, AttemptCancelled, AttemptError, TimedOut
 from heliostat.worker import (
     RemoteWorker,
@@ -82,7 +82,7 @@ class Environment:
         ends = begun + context.get_remaining_time_in_millis() / 1000
         try:
             request = decode_request(msgspec.json.encode(event))
-            delivery = msgspec.convert(event, Delivery)
+            delivery = from_builtins(event, Delivery)
         except AttemptError as error:
             return _returned(encode_message(ResultMessage(failed_result(error, None, 0.0))))
         worker = await self._workers.of(request.artifacts or os.environ["HELIOSTAT_ARTIFACTS"])

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from heliostat import from_json
 from heliostat.errors import HeliostatError
 from heliostat_aws.conversation import Batch
 from heliostat_aws.errors import of_call
@@ -133,7 +134,7 @@ class ReplyQueue:
 
     def _hand_on(self, body: str) -> None:
         try:
-            batch = msgspec.json.decode(body, type=Batch)
+            batch = from_json(body, Batch)
             if (heard := self._listeners.get(batch.call_id)) is not None:
                 heard(batch)
         except (msgspec.DecodeError, HeliostatError, RuntimeError) as error:

@@ -19,6 +19,7 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud.storage import exceptions as storage
 
+from heliostat import from_builtins
 from heliostat.errors import ArtifactDenied, ArtifactError, Misconfigured
 from heliostat.worker import DAMAGED, MEANWHILE
 from heliostat_gcp.clock import SET_IT, is_about_time
@@ -213,7 +214,7 @@ def _told(error: api.GoogleAPICallError) -> tuple[str, str]:
     if error.response is not None:
         told = _Told()
         with contextlib.suppress(msgspec.MsgspecError, KeyError, TypeError):
-            told = msgspec.convert(msgspec.json.decode(error.response.content)["error"], _Told)
+            told = from_builtins(msgspec.json.decode(error.response.content)["error"], _Told)
     reason = next((each["reason"] for each in told.errors if isinstance(each, dict) and each.get("reason")), "")
     return str(reason).rpartition(".")[2], _in_one_line(told.message)
 

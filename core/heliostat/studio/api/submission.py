@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from heliostat import JobDetails, view_details
+from heliostat import JobDetails, from_json, view_details
 from heliostat.errors import SpecError
 from heliostat.studio.api.openapi import PREFIX, answer, answers, reference
 from heliostat.studio.api.parameters import InStudio
@@ -115,7 +115,7 @@ async def _uploaded(studio: Studio, request: Request) -> str:
 
 def _decoded(data: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(data, type=kind)
+        return from_json(data, kind)
     except msgspec.ValidationError as error:
         text = str(error)
         place = _PLACE.search(text)

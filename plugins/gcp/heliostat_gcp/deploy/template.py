@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from heliostat import from_builtins
 from heliostat.errors import SpecError
 
 _PLACE: Final = re.compile(r"\$\{(\w+)\}")
@@ -51,10 +52,9 @@ def parse_template() -> dict[str, Any]:
 
 def declared(values: Mapping[str, Any]) -> dict[str, Declared]:
     """The resources by their names in the template, with values in the places of `${…}`."""
-    import msgspec
 
     filled = _fill_in(parse_template()["Resources"], values)
-    return msgspec.convert(filled, dict[str, Declared])
+    return from_builtins(filled, dict[str, Declared])
 
 
 def default_parameters() -> dict[str, str]:
