@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import requests
@@ -221,7 +221,7 @@ def _told(error: api.GoogleAPICallError) -> tuple[str, str]:
 
 class _Told(msgspec.Struct):
     message: str = ""
-    errors: list[object] = []
+    errors: list[Any] = []
 
 
 def _in_one_line(text: object) -> str:

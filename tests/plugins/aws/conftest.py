@@ -15,12 +15,9 @@ from moto.server import ThreadedMotoServer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from brisk_moto import make_moto_brisk
 from fake_lambda import FakeLambda
 
 BUCKET = "films"
-
-make_moto_brisk()
 
 
 @dataclass
