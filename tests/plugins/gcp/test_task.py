@@ -51,7 +51,7 @@ def start(cloud: Any, mailbox: Mailbox, tmp_path: Path, monkeypatch: pytest.Monk
     """Posts a chunk with these steps as the 150th of a batch, and runs its task."""
     monkeypatch.setenv("PATH", f"{Path(os.sys.executable).parent}{os.pathsep}{os.environ['PATH']}")  # type: ignore[attr-defined]
 
-    async def begin(*steps: str) -> asyncio.Task[int]:
+    async def begin(*steps: str, is_withdrawn: bool = False) -> asyncio.Task[int]:
         from heliostat import ChunkRequest
 
         chunk = film(steps).chunks[0]
@@ -70,6 +70,8 @@ def start(cloud: Any, mailbox: Mailbox, tmp_path: Path, monkeypatch: pytest.Monk
             for number in range(151)
         ]
         await mailbox.post(7, requests)
+        if is_withdrawn:
+            await mailbox.withdraw(7)
         for name, value in {
             "CLOUD_RUN_TASK_INDEX": "150",
             "HELIOSTAT_BATCH": "session/7",
@@ -158,9 +160,7 @@ async def test_one_whose_coordinator_is_gone_when_it_begins_runs_nothing(
 
 
 async def test_one_whose_request_was_taken_back_runs_nothing(mailbox: Mailbox, start: Any):
-    running = await start("write=film")
-    await mailbox.withdraw(7)
-    result, reports = await collect(mailbox, running)
+    result, reports = await collect(mailbox, await start("write=film", is_withdrawn=True))
     assert (result.cause, result.message, reports) == (Cause.CANCELLED, "its request was withdrawn", [])
 
 
