@@ -6,6 +6,11 @@ const STEPS = [[20000, 4], [60000, 3], [Infinity, 2]]; // chunks, and pixels fro
 const state = (number) => number & 3;
 const percent = (number) => (number >> 2) & 127;
 const gapOf = (pitch) => (pitch >= 14 ? 2 : pitch >= 4 ? 1 : 0);
+const placeOf = (index, { columns, pitch, wide }) => ({
+  x: Math.round((index % columns) * wide),
+  y: Math.floor(index / columns) * pitch,
+  next: Math.round(((index % columns) + 1) * wide),
+});
 const isRetried = (number) => (number & 512) !== 0;
 
 export default {
@@ -53,13 +58,7 @@ export default {
         this.numbers[pairs[i]] = pairs[i + 1];
         changed.push(pairs[i]);
       }
-      if (this.colours) {
-        for (const index of changed) {
-          const { x, y, next } = this.place_of(index);
-          this.context.clearRect(x, y, next - x, this.pitch);
-        }
-        this.drawCells(changed);
-      }
+      if (this.colours) this.drawCells(changed);
       if (this.asked >= 0) this.ask(this.asked);
     },
     tell(index, text) {
@@ -95,17 +94,17 @@ export default {
       this.mark = colour("on-state");
       const canvas = this.$refs.canvas;
       this.context.clearRect(0, 0, canvas.width, canvas.height);
-      this.drawCells(this.numbers.keys());
+      this.drawCells(this.numbers.keys(), true);
       this.cells = this.numbers.length;
     },
-    // Cells on ground that is clear.
-    drawCells(indices) {
+    // All that is looked up of `this` goes through a proxy, which is slow for thousands of cells.
+    drawCells(indices, isClear) {
       const { context, numbers, pitch, columns, wide, colours, empty } = this;
-      const gap = gapOf(pitch), side = pitch - gap;
+      const layout = { columns, pitch, wide }, gap = gapOf(pitch), side = pitch - gap, isRound = pitch >= 10;
       for (const index of indices) {
-        const number = numbers[index], column = index % columns, x = Math.round(column * wide);
-        const y = Math.floor(index / columns) * pitch, across = Math.round((column + 1) * wide) - x - gap;
-        const isRound = pitch >= 10, isRunning = state(number) === RUNNING;
+        const number = numbers[index], isRunning = state(number) === RUNNING;
+        const { x, y, next } = placeOf(index, layout), across = next - x - gap;
+        if (!isClear) context.clearRect(x, y, next - x, pitch);
         if (isRound) {
           context.save();
           context.beginPath();
@@ -146,12 +145,8 @@ export default {
         context.fill();
       }
     },
-    place_of(index) {
-      const column = index % this.columns, y = Math.floor(index / this.columns) * this.pitch;
-      return { x: Math.round(column * this.wide), y, next: Math.round((column + 1) * this.wide) };
-    },
     around(index) {
-      const { x, y, next } = this.place_of(index);
+      const { x, y, next } = placeOf(index, this);
       return { left: `${x - 3}px`, top: `${y - 3}px`, width: `${next - x + 4}px`, height: `${this.pitch + 4}px` };
     },
     ask(index) {
@@ -162,7 +157,7 @@ export default {
     },
     // The tip below a cell, and within the map's width.
     lean(index) {
-      const { x, y, next } = this.place_of(index), width = this.$el.clientWidth, top = `${y + this.pitch + 8}px`;
+      const { x, y, next } = placeOf(index, this), width = this.$el.clientWidth, top = `${y + this.pitch + 8}px`;
       this.place = x > width / 2 ? { right: `${width - next}px`, top } : { left: `${x}px`, top };
     },
     at(event) {

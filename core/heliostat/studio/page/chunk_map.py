@@ -5,41 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nicegui import ui
-
 from heliostat import ChunkState
+from heliostat.studio.page.canvas import Canvas
 from heliostat.studio.page.cells import STATES
 from heliostat.studio.page.elements import Tag
 from heliostat.studio.page.wording import count
 
 if TYPE_CHECKING:
-    from nicegui import events
-
     from heliostat.studio.page.cells import Cells
     from heliostat.studio.page.picture import JobPicture
 
 
-class ChunkMap(ui.element, component="chunk_map.js"):
+class ChunkMap(Canvas[int], component="chunk_map.js"):
     """Sends all cells when the browser is ready for them, and afterwards what has changed."""
 
     def __init__(self, describe: Callable[[int], str], on_open: Callable[[int], None]) -> None:
-        """`describe`: what the tip of a chunk says, by index. `on_open`: a chunk was chosen."""
-        super().__init__()
+        """Both are given a chunk's index."""
+        super().__init__(describe, on_open)
         self._cells: Cells | None = None
         """What is to be shown."""
-        self._mark: int | None = None
-        """What of it the browser has."""
-        self._is_ready = False
-        self._describe = describe
-        self._on_open = on_open
-        self.on("ready", self._ready)
-        self.on("ask", self._ask)
-        self.on("open", self._open)
-
-    def label(self, text: str) -> None:
-        """What it is to a screen reader."""
-        if self._props.get("label") != text:
-            self._props["label"] = text
 
     def show(self, cells: Cells) -> None:
         if not self._is_ready:
@@ -52,23 +36,12 @@ class ChunkMap(ui.element, component="chunk_map.js"):
             self.run_method("patch", changed)
         self._cells, self._mark = cells, cells.changes.mark
 
-    def _ready(self, event: events.GenericEventArguments) -> None:
-        self._is_ready, self._mark = True, None
+    def _begin(self) -> None:
         if self._cells is not None:
             self.show(self._cells)
 
-    def _ask(self, event: events.GenericEventArguments) -> None:
-        if (index := self._index(event)) is not None:
-            self.run_method("tell", index, self._describe(index))
-
-    def _open(self, event: events.GenericEventArguments) -> None:
-        if (index := self._index(event)) is not None:
-            self._on_open(index)
-
-    def _index(self, event: events.GenericEventArguments) -> int | None:
-        """Whatever a browser may send."""
-        known = 0 if self._cells is None else len(self._cells)
-        return event.args if type(event.args) is int and 0 <= event.args < known else None
+    def _find(self, number: int) -> int | None:
+        return number if self._cells is not None and 0 <= number < len(self._cells) else None
 
 
 class ChunkCard:

@@ -6,17 +6,15 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from nicegui import ui
-
 from heliostat import AttemptState
+from heliostat.studio.page.canvas import Canvas
 from heliostat.studio.page.elements import Tag
+from heliostat.studio.page.slots import Bar
 from heliostat.studio.page.wording import count
 
 if TYPE_CHECKING:
-    from nicegui import events
-
     from heliostat.studio.page.picture import JobPicture
-    from heliostat.studio.page.slots import Bar, Slots
+    from heliostat.studio.page.slots import Slots
 
 DRAW_EVERY: Final = 1.0
 """Seconds between two drawings, at the least: it is drawn anew as a whole."""
@@ -25,30 +23,16 @@ MANY: Final = 4_000
 _LEGEND: Final = (AttemptState.RUNNING, AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.CANCELLED)
 
 
-class Timeline(ui.element, component="attempt_timeline.js"):
+class Timeline(Canvas[Bar], component="attempt_timeline.js"):
     """Sends all attempts when the browser is ready for them, and afterwards what has changed."""
 
     def __init__(self, describe: Callable[[Bar], str], on_open: Callable[[Bar], None]) -> None:
-        """`describe`: what the tip of an attempt says. `on_open`: one was chosen."""
-        super().__init__()
+        super().__init__(describe, on_open)
         self._slots: Slots | None = None
         """What is to be shown."""
-        self._mark: int | None = None
-        """What of it the browser has."""
         self._origin = 0.0
-        self._is_ready = False
         self._drawn = float("-inf")
         self._now = 0.0
-        self._describe = describe
-        self._on_open = on_open
-        self.on("ready", self._ready)
-        self.on("ask", self._ask)
-        self.on("open", self._open)
-
-    def label(self, text: str) -> None:
-        """What it is to a screen reader."""
-        if self._props.get("label") != text:
-            self._props["label"] = text
 
     def show(self, slots: Slots, now: float) -> None:
         """`now`: until when those that run have run, in seconds since the epoch."""
@@ -71,22 +55,13 @@ class Timeline(ui.element, component="attempt_timeline.js"):
     def _after_origin(self, now: float) -> int:
         return round(1000 * (now - self._origin))
 
-    def _ready(self, event: events.GenericEventArguments) -> None:
-        self._is_ready, self._mark, self._drawn = True, None, float("-inf")
+    def _begin(self) -> None:
+        self._drawn = float("-inf")
         if self._slots is not None:
             self.show(self._slots, self._now)
 
-    def _ask(self, event: events.GenericEventArguments) -> None:
-        if (bar := self._bar(event)) is not None:
-            self.run_method("tell", event.args, self._describe(bar))
-
-    def _open(self, event: events.GenericEventArguments) -> None:
-        if (bar := self._bar(event)) is not None:
-            self._on_open(bar)
-
-    def _bar(self, event: events.GenericEventArguments) -> Bar | None:
-        """Whatever a browser may send."""
-        return None if self._slots is None or type(event.args) is not int else self._slots.bar(event.args)
+    def _find(self, number: int) -> Bar | None:
+        return None if self._slots is None else self._slots.bar(number)
 
 
 def _period(attempts: int) -> float:

@@ -60,7 +60,9 @@ def test_a_job_is_watched_from_its_first_frame_to_its_film(
     here = visit(studio.url, "/jobs/filmed")
     expect(here.chunks("running")).to_have_text("2 running")
     expect(here.page.locator("h1")).to_have_text("Test pattern")
-    jobs.let(0, 1)
+    jobs.let(0)  # what is there first is what is played
+    expect(here.stat("Chunks")).to_have_text("1 / 4")
+    jobs.let(1)
     expect(here.stat("Chunks")).to_have_text("2 / 4")
     expect(here.chunks("running")).to_have_text("2 running")
 
