@@ -34,10 +34,9 @@ async def show_metrics(studio: InStudio) -> Response:
     studio.totals.add(jobs)
     chunks = dict.fromkeys(ChunkState, 0)
     for job in jobs:
-        if job.state is JobState.PENDING:  # known without asking: what has failed is rendered again
-            chunks[ChunkState.SUCCEEDED] += job.completed_chunks
-            chunks[ChunkState.PENDING] += job.total_chunks - job.completed_chunks
-        elif job.state is JobState.RUNNING:
+        if job.state is JobState.PENDING and not job.has_run:  # known without asking, for as many as wait
+            chunks[ChunkState.PENDING] += job.total_chunks
+        elif job.state in (JobState.PENDING, JobState.RUNNING):
             try:
                 for state, number in (await studio.repository.count(job.id)).items():
                     chunks[state] += number
