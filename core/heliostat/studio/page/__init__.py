@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from heliostat.studio.studio import Studio
 
 _STYLE: Final = Path(__file__).with_name("style.css")
+RECONNECT: Final = 15.0
+"""Seconds that a browser may be away, or too busy to answer, before its page is loaded anew: what was clicked or typed
+meanwhile is lost then. Who is there is asked of it every 0.8 times as long, and has 0.4 times as long to answer."""
 COMPRESSION: Final = 4
 """A first visit loads a megabyte of scripts: level 9 takes twice the time and saves 4 % of what is sent."""
 LAST_PAGE: Final = 1_000_000
@@ -58,6 +61,7 @@ def install(app: FastAPI, studio: Studio) -> None:
         tailwind=False,
         binding_refresh_interval=None,
         show_welcome_message=False,
+        reconnect_timeout=RECONNECT,
         gzip_middleware_factory=functools.partial(GZipMiddleware, compresslevel=COMPRESSION),
     )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 Visits = Callable[..., Any]
 
@@ -101,3 +104,24 @@ def test_it_says_why_nothing_is_taken_from_another_machine(studio: Any, visit: V
     expect(here.page.locator("#refusal")).to_contain_text("--allow-submit")
     expect(here.button("Submit the job")).to_be_disabled()
     here.shoot("submit-refused")
+
+
+def test_a_browser_that_is_busy_for_ten_seconds_loses_nothing_that_was_typed(
+    studio: Any, visit: Visits, browser: Browser
+) -> None:
+    here = visit(studio.url, "/submit")
+    here.page.wait_for_function("window.did_handshake")
+    here.page.get_by_label("Environment").fill("GREETING=good day")
+    told = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")
+    renderers = [process["id"] for process in told["processInfo"] if process["type"] == "renderer"]
+    assert renderers
+    for pid in renderers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(10)  # which is what is tried
+    finally:
+        for pid in renderers:
+            os.kill(pid, signal.SIGCONT)
+    here.page.get_by_label("Grace").fill("2.5")
+    here.page.wait_for_function("window.socket.connected && window.did_handshake")
+    expect(here.page.get_by_label("Environment")).to_have_value("GREETING=good day")
