@@ -558,11 +558,9 @@ class WorkerAdapterContract(Contract):
             status = await trial.run(spec, concurrency=50)
             assert status.state is JobState.COMPLETED, status.error
             assert trial.calls == calls(1, 500, 500)
-            attempts = await trial.repository.attempts("job")
-            for attempt in attempts:
-                assert attempt.result is not None
-                content = str(attempt.index).encode()
-                assert [output.sha256 for output in attempt.result.outputs] == [hashlib.sha256(content).hexdigest()]
+            for index in range(500):
+                outputs = (await self._result(trial, index)).outputs
+                assert [output.sha256 for output in outputs] == [hashlib.sha256(str(index).encode()).hexdigest()]
 
     @asynchronous
     async def test_two_jobs_at_once_keep_their_results_apart(self, trial: Trial) -> None:
@@ -578,9 +576,9 @@ class WorkerAdapterContract(Contract):
                 status = await trial.manager.wait(job_id)
                 assert status.state is JobState.COMPLETED, status.error
                 digest = hashlib.sha256(job_id.encode()).hexdigest()
-                for attempt in await trial.repository.attempts(job_id):
-                    assert attempt.result is not None
-                    assert [output.sha256 for output in attempt.result.outputs] == [digest]
+                for index in range(5):
+                    outputs = (await self._result(trial, index, job_id)).outputs
+                    assert [output.sha256 for output in outputs] == [digest]
             trial.observes = False
 
     def test_an_adapter_opens_again_and_leaves_nothing_behind(
@@ -619,10 +617,11 @@ class WorkerAdapterContract(Contract):
         transcript = await transcribe(under_test.open(), tmp_path, artifacts=under_test.artifacts, concurrency=8)
         assert sorted(transcript.splitlines()) == sorted((await reference()).splitlines())
 
-    async def _result(self, trial: Trial, index: int) -> ChunkResult:
+    async def _result(self, trial: Trial, index: int, job_id: str = "job") -> ChunkResult:
         """The accepted result of a chunk."""
-        accepted = [attempt for attempt in await trial.attempts(index) if attempt.state is AttemptState.SUCCEEDED]
-        assert len(accepted) == 1, (await trial.repository.get("job")).error
+        attempts = await trial.repository.attempts(job_id, index=index)
+        accepted = [attempt for attempt in attempts if attempt.state is AttemptState.SUCCEEDED]
+        assert len(accepted) == 1, (await trial.repository.get(job_id)).error
         assert accepted[0].result is not None
         return accepted[0].result
 

@@ -9,7 +9,7 @@ Each carries `Authorization: Bearer …`. Without a token that is allowed the an
 says that a request is none, 409 that the attempt runs here already, 429 that all slots are taken, 503 that the server
 is about to end. Such answers have a body `{"message": "…"}`.
 
-Who hangs up cancels the chunk.
+Who hangs up cancels the chunk. One that comes while the command of such a chunk is yet to end waits for its slot.
 """
 
 from __future__ import annotations

@@ -65,8 +65,11 @@ class WorkerServer:
         self._allow = allow
         self._workers = RemoteWorkers(open_store, root, cache_limit=cache_limit)
         self._slots = slots
+        self._free = asyncio.Semaphore(slots)
         self._grace = grace
         self._drain = drain
+        self._callers: set[str] = set()
+        """Attempts whose callers are on the line. A chunk takes its slot until its command is gone, which is longer."""
         self._running: dict[str, asyncio.Task[ChunkResult]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -133,12 +136,20 @@ class WorkerServer:
         except Misconfigured as error:
             return _refused(400, str(error))
         if self._ending:
-            return _refused(503, "the worker is about to end", {"Retry-After": "1"})
-        if chunk.attempt_id in self._running:
+            return _ending()
+        if chunk.attempt_id in self._running or chunk.attempt_id in self._callers:
             return _refused(409, f"attempt {chunk.attempt_id} runs here already")
-        if len(self._running) >= self._slots:
+        if len(self._callers) >= self._slots:
             self._refused += 1
             return _refused(429, f"all {self._slots} slots are taken", {"Retry-After": "1"})
+        self._callers.add(chunk.attempt_id)
+        try:
+            async with self._free:  # who hung up may have left a command that is yet to end
+                return _ending() if self._ending else await self._serve_chunk(request, chunk)
+        finally:
+            self._callers.discard(chunk.attempt_id)
+
+    async def _serve_chunk(self, request: web.Request, chunk: ChunkRequest) -> web.StreamResponse:
         some = asyncio.Event()
         loop = asyncio.get_running_loop()
         outbox = Outbox(lambda: loop.call_soon_threadsafe(some.set))
@@ -150,6 +161,7 @@ class WorkerServer:
             return await self._stream(request, attempt, outbox, some)
         finally:
             # Whoever hung up has ended the handler, which does not end the chunk by itself.
+            self._callers.discard(chunk.attempt_id)
             attempt.cancel()
             while not attempt.done():
                 with contextlib.suppress(asyncio.CancelledError):
@@ -229,6 +241,10 @@ def _notice_silence(request: web.Request) -> None:
 
 def _lines(messages: Iterable[Message]) -> bytes:
     return b"".join(map(encode_message, messages))
+
+
+def _ending() -> web.Response:
+    return _refused(503, "the worker is about to end", {"Retry-After": "1"})
 
 
 def _refused(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -213,6 +213,26 @@ async def test_hanging_up_ends_the_command_and_frees_the_slot(
                 await asyncio.sleep(0.02)
 
 
+async def test_a_slot_whose_caller_has_hung_up_is_waited_for(
+    serve_worker: Serve, request_for: Any, recorder: Any, processes: Any, tmp_path: Path, until: Any
+) -> None:
+    """Its command takes a while to end. A front door, which knows of callers only, sends the next one meanwhile."""
+    stubborn = request_for(
+        ["sh", "-c", f"trap 'touch told' TERM; echo film > began; {WAITS}", "sh", "out.bin"], env=processes.env
+    )
+    async with client_of(serve_worker("--grace", 60)) as client:
+        running = asyncio.create_task(client.run(stubborn, recorder))
+        await until((tmp_path / "began").exists)
+        running.cancel()
+        await until((tmp_path / "told").exists)
+        after = {asyncio.create_task(client.run(request_for(["cp", "began", "out.bin"]), recorder)) for _ in range(2)}
+        refused, waiting = await asyncio.wait(after, return_when=asyncio.FIRST_COMPLETED)
+        assert [type(each.exception()) for each in refused] == [Throttled], "there is one slot"
+        (tmp_path / "go").touch()
+        (result,) = [await each for each in waiting]
+        assert (result.exit_code, result.message) == (0, None)
+
+
 async def test_a_caller_that_is_killed_takes_its_chunk_with_it(
     serve_worker: Serve, request_for: Any, processes: Any, tmp_path: Path, until: Any
 ) -> None:

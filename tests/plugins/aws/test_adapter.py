@@ -326,17 +326,20 @@ async def test_the_sunrise_is_the_same_film_with_the_same_transcript(
         )
         (folder / "job.toml").write_text(job)
         told: list[str] = []
+
+        def tell(event: object, told: list[str] = told) -> None:
+            if isinstance(event, ChunkStarted | ChunkSucceeded):
+                told.append(f"{type(event).__name__} {event.chunk} {event.attempt}")
+            elif isinstance(event, AttemptFailed):
+                told.append(repr(event))
+
         result = await JobExecutor(worker).execute(
             load_spec(folder / "job.toml"),
             JobExecutionOptions(
                 job_dir=folder,
                 concurrency=1,
                 on_progress=lambda completed, total, told=told: told.append(f"{completed}/{total}"),
-                on_event=lambda event, told=told: (
-                    told.append(f"{type(event).__name__} {event.chunk} {event.attempt}")
-                    if isinstance(event, ChunkStarted | ChunkSucceeded)
-                    else None
-                ),
+                on_event=tell,
             ),
         )
         assert result.state is JobState.COMPLETED
