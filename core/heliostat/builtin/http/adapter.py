@@ -25,7 +25,7 @@ BUSY: Final = 0.5
 LOOK_EVERY: Final = 0.1
 """Seconds between looks for a free slot."""
 PATIENCE: Final = 8.0
-"""Seconds that a slot is waited for: a worker needs some to end a chunk that was given up here."""
+"""Seconds that a slot is waited for which somebody else has."""
 
 logger = logging.getLogger("heliostat")
 
