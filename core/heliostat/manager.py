@@ -54,7 +54,11 @@ if TYPE_CHECKING:
 LEASE_TTL: Final = 15.0
 """Seconds after which a coordinator that was not heard of is taken for dead, where its death cannot be proved."""
 
+BRIEF: Final = 5.0
+"""Seconds that a lease is waited for of a job that is not running: somebody changes its state, or has just ended it."""
+
 _ACTIVE = (JobState.PENDING, JobState.RUNNING)
+_WISHED: Final = {Wish.PAUSE: JobState.PAUSED, Wish.CANCEL: JobState.CANCELLED}
 
 logger = logging.getLogger("heliostat")
 
@@ -67,6 +71,9 @@ class _Run:
     def __init__(self, lease: Lease, execution: Execution) -> None:
         self.lease = lease
         self.execution = execution
+        self.asked: Wish | None = None
+        """By this process. The execution may be about to end, and hear nothing any more."""
+        self.has_ended = False
         self.handed_over = False
         self.task: asyncio.Task[None]
 
@@ -289,7 +296,7 @@ class JobManager:
         """
         await self._open()
         await self._enqueued_chunks(await self._repository.get(job_id), failed_only)
-        lease = await self._acquire(job_id)
+        lease = await self._acquire_idle(job_id)
         try:
             status = await self._repository.get(job_id)  # somebody may have run it since
             await self._note_retry(lease, status, await self._enqueued_chunks(status, failed_only))
@@ -310,8 +317,11 @@ class JobManager:
         """Delete a job, its rows and its logs, not its outputs. Raises WrongState while it runs."""
         status = await self.get(job_id)
         try:
-            await self._repository.release(await self._acquire(job_id))
-            await self._repository.delete(job_id)
+            while True:
+                await self._release(await self._acquire_idle(job_id))
+                with contextlib.suppress(LeaseHeld):  # by somebody who came in between
+                    await self._repository.delete(job_id)
+                    break
         except LeaseHeld:
             raise WrongState(f"job {job_id} is running; cancel it first: heliostat cancel {job_id}") from None
         self._options.pop(job_id, None)
@@ -386,6 +396,18 @@ class JobManager:
                 f"job {job_id} is being run by {describe(held.owner)}; pause or cancel it first", owner=held.owner
             ) from None
 
+    async def _acquire_idle(self, job_id: str) -> Lease:
+        """The lease of a job that nobody runs, once others who change its state have given it back. Raises
+        LeaseHeld."""
+        patience = time.monotonic() + BRIEF
+        while True:
+            try:
+                return await self._acquire(job_id)
+            except LeaseHeld:
+                if (await self._repository.get(job_id)).state is JobState.RUNNING or time.monotonic() > patience:
+                    raise
+            await asyncio.sleep(0.02)
+
     async def _continue(
         self,
         job_id: str,
@@ -394,7 +416,7 @@ class JobManager:
         only: tuple[int | str, ...] | None = None,
         wanted: JobState | None = None,
     ) -> JobStatus:
-        lease = await self._acquire(job_id)
+        lease = await (self._acquire_idle(job_id) if wanted is None else self._acquire(job_id))
         if options is not None:
             try:
                 status = await self._repository.get(job_id)
@@ -490,10 +512,11 @@ class JobManager:
             if not run.handed_over:
                 raise
         finally:
+            run.has_ended = True
             keeper.cancel()
             try:
                 await asyncio.gather(keeper, return_exceptions=True)
-                await self._release(run.lease)
+                await self._release(run.lease, run.asked)
             finally:
                 del self._runs[job_id]
 
@@ -518,27 +541,27 @@ class JobManager:
                 return
 
     async def _ask(self, job_id: str, wish: Wish) -> JobStatus:
-        if (run := self._runs.get(job_id)) is not None:  # at once, whatever the repository is busy with
+        run = self._runs.get(job_id)
+        if run is not None and not run.has_ended:  # at once, whatever the repository is busy with
+            run.asked = wish if run.asked is not Wish.CANCEL else run.asked
             run.execution.pause() if wish is Wish.PAUSE else run.execution.cancel()
             return await self.get(job_id)
-        status = await self.get(job_id)
-        wanted = JobState.PAUSED if wish is Wish.PAUSE else JobState.CANCELLED
-        if status.state is wanted:
-            return status  # whoever asks twice, or too late, has what was asked for
-        if status.state not in _ACTIVE and not (wish is Wish.CANCEL and status.state is JobState.PAUSED):
-            verb = "paused" if wish is Wish.PAUSE else "cancelled"
-            raise WrongState(f"job {job_id} is {status.state}; only a pending or running job can be {verb}")
-        try:
-            lease = await self._acquire(job_id)
-        except LeaseHeld:
-            return await self._repository.wish(job_id, wish)
-        try:
-            # Nobody runs it, so the wish is carried out here; the state may have changed before the lease was ours.
-            if (await self._repository.get(job_id)).state is status.state:
-                await self._repository.commit(lease, Batch(job=JobChange(state=wanted)))
-        finally:
-            await self._release(lease)
-        return await self._repository.get(job_id)
+        while True:
+            status = await self.get(job_id)
+            if status.state is _WISHED[wish]:
+                return status  # whoever asks twice, or too late, has what was asked for
+            if not _can_grant(wish, status.state):
+                raise WrongState(
+                    f"job {job_id} is {status.state}; only a pending or running job can be {_WISHED[wish]}"
+                )
+            try:
+                lease = await self._acquire(job_id)
+            except LeaseHeld:
+                status = await self._repository.wish(job_id, wish)
+                if status.wish is not None and status.coordinator is not None:
+                    return status
+            else:  # nobody runs it
+                await self._release(lease, wish)
 
     async def _is_to_end(self, run: _Run) -> bool:
         """Whether somebody has asked for it; then it ends without waiting for running chunks."""
@@ -551,9 +574,15 @@ class JobManager:
             run.execution.pause(now=True)
         return wish is not None or run.execution.stopping is not None
 
-    async def _release(self, lease: Lease) -> None:
+    async def _release(self, lease: Lease, wish: Wish | None = None) -> None:
+        """Give the lease back, and before that grant the wish, and those that came too late for anybody else."""
         try:
-            await self._repository.release(lease)
+            while True:
+                if wish is not None and _can_grant(wish, (await self._repository.get(lease.job_id)).state):
+                    await self._repository.commit(lease, Batch(job=JobChange(state=_WISHED[wish])))
+                wish = await self._repository.release(lease, heard=wish)
+                if wish is None:
+                    return
         except HeliostatError as error:  # it runs out by itself
             logger.debug("job %s: %s", lease.job_id, error)
 
@@ -563,6 +592,11 @@ def _checked(spec: JobSpec, options: JobExecutionOptions) -> JobSettings:
     validate(spec, job_dir=options.job_dir)
     chunk_indexes(spec, options.only_chunks or ())
     return options.settings()
+
+
+def _can_grant(wish: Wish, state: JobState) -> bool:
+    """Whether a job that nobody runs, and is in this state, changes by it."""
+    return state in _ACTIVE or (wish is Wish.CANCEL and state is JobState.PAUSED)
 
 
 def _sentence(error: Exception) -> str:

@@ -13,11 +13,13 @@ from heliostat import (
     AttemptState,
     ChunkResult,
     ChunkState,
+    JobEnded,
     JobExecutionOptions,
     JobExecutor,
     JobManager,
     JobSpec,
     JobState,
+    JobStatus,
     Merge,
     Output,
     WorkerAdapter,
@@ -174,6 +176,45 @@ async def test_a_job_that_nobody_runs_is_paused_and_cancelled_on_the_spot(open_m
     assert (await manager.cancel(job)).state is JobState.CANCELLED
     with pytest.raises(errors.WrongState, match="is cancelled; only a pending or running job can be paused"):
         await manager.pause(job)
+
+
+async def test_a_cancel_is_granted_whoever_else_changes_the_state_meanwhile(open_manager, make_spec, tmp_path):
+    """A pause that comes after it is refused, and one before it takes nothing back."""
+    mine, theirs = open_manager(), open_manager()
+    for _ in range(30):
+        job = await mine.submit(make_spec(1), options(tmp_path))
+        paused, cancelled = await asyncio.gather(mine.pause(job), theirs.cancel(job), return_exceptions=True)
+        assert isinstance(paused, errors.WrongState | JobStatus)
+        assert isinstance(cancelled, JobStatus)
+        status = await theirs.get(job)
+        assert (status.state, status.wish) == (JobState.CANCELLED, None)
+
+
+@pytest.mark.parametrize("is_mine", [True, False])
+async def test_a_cancel_is_granted_that_comes_as_the_run_ends(open_manager, make_spec, tmp_path, is_mine: bool):
+    mine, theirs = open_manager(worker := Gate()), open_manager()
+    ended: list[JobStatus] = []
+
+    async def on_event(event: object) -> None:
+        if isinstance(event, JobEnded):
+            ended.append(await (mine if is_mine else theirs).cancel(job))
+
+    job = await mine.submit(make_spec(6), options(tmp_path, on_event=on_event))
+    await until(lambda: len(worker.started) == 2)
+    await mine.pause(job)
+    worker.let(*range(6))
+    status = await theirs.wait(job)
+    assert [status.state for status in ended] == [JobState.PAUSED], "it had been paused"
+    assert (status.state, status.wish, status.completed_chunks) == (JobState.CANCELLED, None, 2)
+
+
+async def test_two_who_delete_a_job_find_it_deleted(open_manager, make_spec, tmp_path):
+    managers = open_manager(), open_manager()
+    for _ in range(20):
+        job = await managers[0].submit(make_spec(1), options(tmp_path))
+        outcomes = await asyncio.gather(*(manager.delete(job) for manager in managers), return_exceptions=True)
+        assert None in outcomes
+        assert {type(outcome) for outcome in outcomes} <= {type(None), errors.JobNotFound}
 
 
 async def test_two_coordinators_on_one_job(open_manager, make_spec, tmp_path):

@@ -218,15 +218,19 @@ class MemoryRepository(JobRepository):
 
     async def wish(self, job_id: str, wish: Wish | None) -> JobStatus:
         job = self._find(job_id)
-        if not (wish is Wish.PAUSE and job.status.wish is Wish.CANCEL):
+        if job.holder is not None and not (wish is Wish.PAUSE and job.status.wish is Wish.CANCEL):
             job.touch(wish=wish)
         return job.read()
 
-    async def release(self, lease: Lease) -> None:
+    async def release(self, lease: Lease, *, heard: Wish | None = None) -> Wish | None:
         job = self._jobs.get(lease.job_id)
-        if job is not None and job.owner == lease.owner:
-            job.owner = None
-            job.touch(wish=None)
+        if job is None or job.owner != lease.owner:
+            return None
+        if job.status.wish not in (None, heard):
+            return job.status.wish
+        job.owner = None
+        job.touch(wish=None)
+        return None
 
     async def delete(self, job_id: str) -> None:
         if (holder := self._find(job_id).holder) is not None:

@@ -198,11 +198,14 @@ class JobRepository(ABC):
     @abstractmethod
     async def wish(self, job_id: str, wish: Wish | None) -> JobStatus:
         """Ask something of the job's coordinator, or take it back; returns the job as it then is. A `pause` never
-        replaces a `cancel`."""
+        replaces a `cancel`. Without effect when the job has no coordinator."""
 
     @abstractmethod
-    async def release(self, lease: Lease) -> None:
-        """Give the lease back and clear the wish. Without effect when the lease is no longer the caller's."""
+    async def release(self, lease: Lease, *, heard: Wish | None = None) -> Wish | None:
+        """Give the lease back, and clear the wish that the caller has `heard`; returns None.
+
+        When there is another wish nothing is changed, and that one is returned, so that none is lost which comes at the
+        last moment. Without effect when the lease is no longer the caller's."""
 
     @abstractmethod
     async def delete(self, job_id: str) -> None:

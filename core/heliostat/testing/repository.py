@@ -768,15 +768,16 @@ class JobRepositoryContract(Contract):
     async def test_a_lease_can_be_given_back(self, here: JobRepository, there: JobRepository) -> None:
         await here.create(job_of())
         mine = await here.acquire("job", "me", LONG)
-        await there.wish("job", Wish.CANCEL)
-        await here.release(mine)
+        assert await here.release(mine) is None
         job = await there.get("job")
         assert (job.coordinator, job.wish) == (None, None)
         with pytest.raises(LeaseLost):
             await here.commit(mine, Batch())
         await there.acquire("job", "you", LONG)
-        await here.release(mine)  # without effect: it is somebody else's by now
-        assert (await there.get("job")).coordinator == "you"
+        await there.wish("job", Wish.CANCEL)
+        assert await here.release(mine, heard=Wish.CANCEL) is None  # without effect: it is somebody else's by now
+        job = await there.get("job")
+        assert (job.coordinator, job.wish) == ("you", Wish.CANCEL)
 
     # --- wishes ------------------------------------------------------------------------------------------------------
 
@@ -802,11 +803,40 @@ class JobRepositoryContract(Contract):
 
     @_opened_twice
     async def test_a_new_coordinator_starts_without_a_wish(self, here: JobRepository, there: JobRepository) -> None:
+        """What was asked of one that has died is there to be read, until somebody takes over."""
         await here.create(job_of())
+        await here.acquire("job", "me", SHORT)
         await there.wish("job", Wish.CANCEL)
-        lease = await here.acquire("job", "me", LONG)
+        await until_nobody_coordinates(there)
+        assert (await there.get("job")).wish is Wish.CANCEL
+        lease = await here.acquire("job", "you", LONG)
         assert await here.poll(lease) is None
         assert (await there.get("job")).wish is None
+
+    @_opened_twice
+    async def test_nothing_can_be_asked_where_there_is_no_coordinator(
+        self, here: JobRepository, there: JobRepository
+    ) -> None:
+        await here.create(job_of())
+        assert (await there.wish("job", Wish.CANCEL)).wish is None
+        await here.release(await here.acquire("job", "me", LONG))
+        assert (await there.wish("job", Wish.PAUSE)).wish is None
+
+    @_opened_twice
+    async def test_a_wish_that_was_not_heard_keeps_the_lease_from_being_given_back(
+        self, here: JobRepository, there: JobRepository
+    ) -> None:
+        await here.create(job_of())
+        lease = await here.acquire("job", "me", LONG)
+        await there.wish("job", Wish.PAUSE)
+        assert await here.release(lease) is Wish.PAUSE
+        await there.wish("job", Wish.CANCEL)
+        assert await here.release(lease, heard=Wish.PAUSE) is Wish.CANCEL
+        job = await there.get("job")
+        assert (job.coordinator, job.wish) == ("me", Wish.CANCEL)
+        assert await here.release(lease, heard=Wish.CANCEL) is None
+        job = await there.get("job")
+        assert (job.coordinator, job.wish) == (None, None)
 
     # --- the rest ----------------------------------------------------------------------------------------------------
 

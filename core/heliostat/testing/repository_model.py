@@ -45,7 +45,7 @@ def operations() -> SearchStrategy[Sequence[Step]]:
         st.tuples(st.just("commit_late"), index),
         st.tuples(st.just("withdraw"), st.sets(index)),
         st.tuples(st.just("acquire"), st.booleans()),
-        st.tuples(st.just("release")),
+        st.tuples(st.just("release"), st.sampled_from([None, *Wish])),
         st.tuples(st.just("wish"), st.sampled_from([None, *Wish])),
     )
     return st.lists(st.one_of(*steps), max_size=12)
@@ -199,14 +199,15 @@ class Model:
             self.late = self.lease
         self.owner, self.wished = owner, None
 
-    async def release(self, repository: JobRepository) -> None:
-        await repository.release(self.lease)
-        if self.owner is not None:
+    async def release(self, repository: JobRepository, heard: Wish | None) -> None:
+        unheard = None if self.wished is heard else self.wished
+        assert await repository.release(self.lease, heard=heard) is unheard
+        if self.owner is not None and unheard is None:
             self.late = self.lease
             self.owner, self.wished = None, None
 
     async def wish(self, repository: JobRepository, wish: Wish | None) -> None:
-        if not (wish is Wish.PAUSE and self.wished is Wish.CANCEL):
+        if self.owner is not None and not (wish is Wish.PAUSE and self.wished is Wish.CANCEL):
             self.wished = wish
         assert (await repository.wish(self.job_id, wish)).wish is self.wished
 

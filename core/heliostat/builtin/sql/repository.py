@@ -108,8 +108,8 @@ class SqlRepository(JobRepository):
         await self._writes.run(partial(self._writer.wish, job_id, wish))
         return await self.get(job_id)
 
-    async def release(self, lease: Lease) -> None:
-        await self._writes.run(partial(self._writer.release, lease))
+    async def release(self, lease: Lease, *, heard: Wish | None = None) -> Wish | None:
+        return await self._writes.run(partial(self._writer.release, lease, heard))
 
     async def delete(self, job_id: str) -> None:
         await self._writes.run(partial(self._writer.delete, job_id))

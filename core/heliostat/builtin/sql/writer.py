@@ -125,13 +125,18 @@ class Writer:
     def wish(self, job_id: str, wish: Wish | None) -> None:
         with self._database.writing() as connection:
             held = self._lock(connection, job_id)
-            if not (wish is Wish.PAUSE and held.wish == Wish.CANCEL):
+            if held.alive and not (wish is Wish.PAUSE and held.wish == Wish.CANCEL):
                 self._write(connection, held.number, wish=wish)
 
-    def release(self, lease: Lease) -> None:
+    def release(self, lease: Lease, heard: Wish | None) -> Wish | None:
         mine = (job.c.id == lease.job_id) & (job.c.lease_owner == lease.owner)
+        known = job.c.wish.is_(None) if heard is None else job.c.wish.is_(None) | (job.c.wish == heard)
         with self._database.writing() as connection:
-            connection.execute(update(job).where(mine).values(lease_owner=None, lease_until=None, wish=None))
+            freed = update(job).where(mine, known).values(lease_owner=None, lease_until=None, wish=None)
+            if connection.execute(freed).rowcount:
+                return None
+            wish = connection.execute(select(job.c.wish).where(mine)).scalar_one_or_none()
+            return None if wish is None else Wish(wish)
 
     def delete(self, job_id: str) -> None:
         with self._database.writing() as connection:
