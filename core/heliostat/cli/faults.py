@@ -44,11 +44,14 @@ def log_to_stderr() -> None:
     """Warnings of Heliostat's own logger as sentences of the same kind."""
     import logging
 
+    from heliostat.builtin.console.terminal import plain, plain_lines
+
     class Sentences(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if not _debug:
                 record.exc_info = record.exc_text = record.stack_info = None
-            say(f"{record.levelname.lower()}: {self.format(record)}")
+            text = self.format(record)
+            say(f"{record.levelname.lower()}: " + ("\n".join(plain_lines(text)) if _debug else plain(text)))
 
     logger = logging.getLogger("heliostat")
     logger.handlers = [Sentences()]

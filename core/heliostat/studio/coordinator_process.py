@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from heliostat import JobManager, executors, from_json, open_repository
+from heliostat import JobManager, executors, from_json, open_repository, plain
 from heliostat.errors import HeliostatError
 
 ORPHANED_PATIENCE: Final = 30.0
@@ -102,7 +102,7 @@ class _Sentences(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record.exc_info = record.exc_text = record.stack_info = None
-        return f"heliostat: {record.levelname.lower()}: {super().format(record)}"
+        return f"heliostat: {record.levelname.lower()}: {plain(super().format(record))}"
 
 
 def main() -> int:

@@ -72,13 +72,12 @@ def open_inside(folder: Path, path: str | Path) -> BinaryIO | None:
         number = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
-    file = os.fdopen(number, "rb", buffering=0)
     opened = real
     with contextlib.suppress(OSError):  # not Linux
         opened = os.readlink(f"/proc/self/fd/{number}")
     if stat.S_ISREG(os.fstat(number).st_mode) and _is_inside(root, opened):
-        return file
-    file.close()
+        return os.fdopen(number, "rb", buffering=0)
+    os.close(number)
     return None
 
 
@@ -197,13 +196,18 @@ def _part(asked: str, size: int) -> tuple[int, int] | None:
     if match is None or match[1] == match[2] == "":
         return None
     if not match[1]:
-        length = min(int(match[2][:20]), size)
+        length = min(_number(match[2]), size)
         return (size - length, size) if length else (0, 0)
-    first = int(match[1][:20])
-    if match[2] and int(match[2][:20]) < first:
+    first = _number(match[1])
+    if match[2] and _number(match[2]) < first:
         return None
-    end = min(int(match[2][:20]) + 1, size) if match[2] else size
+    end = min(_number(match[2]) + 1, size) if match[2] else size
     return (first, end) if first < size else (0, 0)
+
+
+def _number(digits: str) -> int:
+    """Of any number of digits, which Python would refuse; more than 20 are larger than any file."""
+    return int(digits.lstrip("0")[:20] or "0")
 
 
 def _quoted(name: str) -> str:

@@ -37,13 +37,16 @@ class Upload:
         job: bytes,
         files: Sequence[tuple[str, BinaryIO]] = (),
         job_dir: str | None = None,
+        place: str = "$",
     ) -> None:
         """`job`: the content of a job file of that name. `files`: paths relative to the job file, and contents.
-        `job_dir`: an absolute path of a directory that is there; None for a new one."""
+        `job_dir`: an absolute path of a directory that is there; None for a new one. `place`: of the job in what was
+        sent."""
         self.file_name = PurePosixPath(file_name).name
         self.job = job
         self.files = files
         self.job_dir = job_dir
+        self.place = place
 
 
 async def submit(studio: Studio, upload: Upload, options: SubmissionOptions, worker: WorkerChoice) -> str:
@@ -66,9 +69,15 @@ async def submit(studio: Studio, upload: Upload, options: SubmissionOptions, wor
 async def _submit(
     studio: Studio, upload: Upload, folder: Path, options: SubmissionOptions, worker: WorkerChoice
 ) -> str:
-    spec = await asyncio.to_thread(parse_spec, upload.job, upload.file_name, job_dir=folder)
-    how = JobExecutionOptions(**asdict(options), job_dir=folder)
-    return await studio.manager.submit(spec, how, worker=worker, start=False)
+    try:
+        spec = await asyncio.to_thread(parse_spec, upload.job, upload.file_name, job_dir=folder)
+        how = JobExecutionOptions(**asdict(options), job_dir=folder)
+        return await studio.manager.submit(spec, how, worker=worker, start=False)
+    except SpecError as error:
+        if error.path is None or not error.path.startswith("$"):
+            raise
+        message = str(error).removeprefix(f"{error.path}: ")
+        raise SpecError(message, path=upload.place + error.path[1:]) from None
 
 
 def _there(job_dir: str) -> Path:

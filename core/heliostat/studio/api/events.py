@@ -38,7 +38,7 @@ After = Annotated[str | None, Query(max_length=40, description="The id of the la
         200: {
             "description": "A stream: `id` is the event's id, `event` its type, `data` its JSON. Events about frames"
             " have no id, as they are of the moment. The last event, when the job is deleted, is `job_deleted`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "itemSchema": reference("Event")}},
+            "content": {"text/event-stream": {"schema": {"type": "string"}, "x-itemSchema": reference("Event")}},
         },
         404: refusal("Not Found"),
         503: refusal("Service Unavailable"),

@@ -17,8 +17,11 @@ from heliostat.studio.files import FileAnswer, open_inside
 from heliostat.studio.problems import Refused, problem
 
 TEXT: Final = "text/plain; charset=utf-8"
-_LONGEST_LINE: Final = 64 << 10
-"""Bytes that are looked through for the end of a line."""
+_BLOCK: Final = 64 << 10
+"""Bytes that are looked through at once for the end of a line."""
+
+_CONTINUATION: Final = bytes(range(0x80, 0xC0))
+"""In UTF-8, bytes that are not the first of their character."""
 
 router = APIRouter(tags=["logs"])
 
@@ -54,12 +57,16 @@ async def show_log(
 
 
 def _tail(file: BinaryIO, length: int) -> int:
-    """The place of the first line that begins within so many bytes from the end, or of the first byte of these where
-    one line is longer."""
+    """The place of the first line that begins within so many bytes from the end, or of the first character of these
+    where one line is longer."""
     size = os.fstat(file.fileno()).st_size
     start = max(size - length, 0)
     if start == 0:
         return 0
-    before = os.pread(file.fileno(), _LONGEST_LINE, start - 1)
-    end = before.find(b"\n")
-    return start + end if 0 <= end < length else start
+    place = start - 1
+    while place < size - 1 and (block := os.pread(file.fileno(), min(_BLOCK, size - 1 - place), place)):
+        if (end := block.find(b"\n")) >= 0:
+            return place + end + 1
+        place += len(block)
+    first = os.pread(file.fileno(), 4, start)
+    return start + len(first) - len(first.lstrip(_CONTINUATION))

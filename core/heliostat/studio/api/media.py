@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from heliostat import AttemptState, ChunkState, output_key
+from heliostat import AttemptState, ChunkState, JobState, output_key
 from heliostat.studio.api.openapi import file_answers
 from heliostat.studio.api.parameters import Index, InStudio, JobId
 from heliostat.studio.files import FileAnswer, media_type, open_inside
@@ -37,7 +37,10 @@ async def show_film(studio: InStudio, job_id: JobId) -> Response:
     """Ranges and conditions are understood. It is there once the job is completed."""
     job = await studio.manager.get(job_id)
     if job.output is None:
-        raise Refused(problem(404, f"job {job_id} has no film yet; it is {job.state}", name="no-film"))
+        reason = f"has no film yet; it is {job.state}"
+        if job.state is JobState.COMPLETED:
+            reason = "is completed, and names no film: that is what merge.output in the job file does"
+        raise Refused(problem(404, f"job {job_id} {reason}", name="no-film"))
     file = await asyncio.to_thread(open_inside, _folder(job), job.output)
     if file is None:
         raise Refused(_elsewhere(job.output, await _film_url(studio, job)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from heliostat import errors
@@ -41,6 +42,7 @@ def install(api: FastAPI) -> None:
     api.add_exception_handler(Refused, _refused)
     api.add_exception_handler(RequestValidationError, _validation_error)
     api.add_exception_handler(HTTPException, _http_exception)
+    api.add_exception_handler(ClientDisconnect, _gone)
     api.add_exception_handler(Exception, _fault)
 
 
@@ -106,6 +108,11 @@ def _methods(request: Request) -> Iterable[str]:
         for scope in scopes
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
     ]
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Nobody reads it, and nothing is wrong with the server."""
+    return problem_response(problem(400, "the request ended before all of it was sent", name="malformed"))
 
 
 async def _fault(request: Request, error: Exception) -> Response:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -75,14 +78,15 @@ async def submit_job(studio: InStudio, request: Request) -> Response:
         job = bytes(given.job)
         if not job.startswith(b"{"):
             raise SpecError("the job is no object", path="$.job")
-        upload = Upload(file_name="job.json", job=job, job_dir=given.job_dir)
+        upload = Upload(file_name="job.json", job=job, job_dir=given.job_dir, place="$.job")
         job_id = await submit(studio, upload, given.options, given.worker)
     elif kind == "multipart/form-data":
         job_id = await _uploaded(studio, request)
     else:
         raise Refused(problem(415, "send application/json or multipart/form-data"))
     status = await studio.manager.get(job_id)
-    return answer(await view_details(studio.repository, status), 201, Location=f"{PREFIX}/jobs/{job_id}")
+    address = f"{PREFIX}/jobs/{quote(job_id, safe='')}"
+    return answer(await view_details(studio.repository, status), 201, Location=address)
 
 
 async def _uploaded(studio: Studio, request: Request) -> str:
@@ -91,7 +95,10 @@ async def _uploaded(studio: Studio, request: Request) -> str:
     except HTTPException as error:
         raise Refused(problem(400, f"the form cannot be read: {error.detail}", name="malformed")) from None
     try:
-        jobs = [one for one in form.getlist("job") if not isinstance(one, str)]
+        for field in form:
+            if field not in ("job", "files", "terms"):
+                raise SpecError(f"an upload has the fields job, files and terms, but not {field[:100]!r}", path=field)
+        jobs, files = _files(form, "job"), _files(form, "files")
         if len(jobs) != 1:
             raise SpecError("an upload has one file in the field job", path="job")
         terms = form.get("terms", "{}")
@@ -101,7 +108,7 @@ async def _uploaded(studio: Studio, request: Request) -> str:
         upload = Upload(
             file_name=jobs[0].filename or "job",
             job=await jobs[0].read(),
-            files=[(one.filename or "", one.file) for one in form.getlist("files") if not isinstance(one, str)],
+            files=[(one.filename or "", one.file) for one in files],
             job_dir=given.job_dir,
         )
         if upload.files and upload.job_dir is not None:
@@ -111,6 +118,13 @@ async def _uploaded(studio: Studio, request: Request) -> str:
         return await submit(studio, upload, given.options, given.worker)
     finally:
         await form.close()
+
+
+def _files(form: FormData, field: str) -> Sequence[UploadFile]:
+    found = [one for one in form.getlist(field) if not isinstance(one, str)]
+    if len(found) != len(form.getlist(field)):
+        raise SpecError("what is sent here is a file, with a file name", path=field)
+    return found
 
 
 def _decoded(data: bytes, kind: type[T]) -> T:

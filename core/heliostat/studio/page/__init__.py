@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,8 +17,9 @@ from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import app as pages
 from nicegui import ui
 from nicegui.client import templates
+from nicegui.logging import log
 
-from heliostat import JobState
+from heliostat import JobState, plain
 from heliostat.studio.page.board import Board
 from heliostat.studio.page.job_page import JobPage
 from heliostat.studio.page.jobs_page import JobsPage
@@ -48,6 +50,7 @@ _ICON: Final = (
 def install(app: FastAPI, studio: Studio) -> None:
     """Whatever `app` does not serve otherwise is a page from then on."""
     sign_page_scripts(templates.env)
+    log.addFilter(_without_commands)
     style = pages.add_static_file(local_file=_STYLE, url_path="/studio/style.css")
     board = Board(studio, f"{style}?{hashlib.sha256(_STYLE.read_bytes()).hexdigest()[:12]}")
     pages.on_shutdown(board.close)
@@ -64,6 +67,12 @@ def install(app: FastAPI, studio: Studio) -> None:
         reconnect_timeout=RECONNECT,
         gzip_middleware_factory=functools.partial(GZipMiddleware, compresslevel=COMPRESSION),
     )
+
+
+def _without_commands(record: logging.LogRecord) -> bool:
+    """NiceGUI warns of addresses that are not there, which any page of another site may have made up."""
+    record.msg, record.args = plain(record.getMessage()), None
+    return True
 
 
 def _add_pages(board: Board) -> None:

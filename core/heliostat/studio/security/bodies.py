@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers
@@ -32,7 +33,9 @@ class BodyLimit:
         body = _Body(receive, send, limit)
         if length.isascii() and length.isdecimal() and int(length) > limit:
             body.too_large = True
-        else:
+        elif not _is_submission(scope):
+            await body.read_ahead()
+        if not body.too_large:
             try:
                 await self.app(scope, body.receive, body.send)
             except Exception:
@@ -50,10 +53,22 @@ class _Body:
         self._receive = receive
         self._send = send
         self._left = limit
+        self._ahead: deque[Message] = deque()
         self.too_large = False
         self.answered = False
 
+    async def read_ahead(self) -> None:
+        """All of it, for an application that may not look at it at all."""
+        message = await self._next()
+        self._ahead.append(message)
+        while message.get("more_body"):
+            message = await self._next()
+            self._ahead.append(message)
+
     async def receive(self) -> Message:
+        return self._ahead.popleft() if self._ahead else await self._next()
+
+    async def _next(self) -> Message:
         if self.too_large:
             return {"type": "http.disconnect"}
         message = await self._receive()

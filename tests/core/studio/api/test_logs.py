@@ -51,6 +51,25 @@ def test_a_log_is_read_while_it_grows_as_text_that_nobody_interprets(
     assert problem(logged.get("logged", "/chunks/0/attempts/0/log")) == (422, "invalid")
 
 
+@pytest.mark.parametrize(
+    ("text", "length", "expected"),
+    [
+        ("ü" * 90_000 + "\nlast\n", 150_000, "last\n"),
+        ("ü" * 90_000, 150_001, "ü" * 75_000),
+        ("ü" * 90_000 + "\n", 150_002, "ü" * 75_000 + "\n"),
+    ],
+)
+def test_a_tail_begins_with_a_line_however_long_the_one_before_is_and_with_a_whole_character(
+    text: str, length: int, expected: str, jobs: Any
+) -> None:
+    jobs.submit("long-lines", 'echo said; echo >"$1"', chunks=1)
+    jobs.until("long-lines", "completed")
+    Path(jobs.folder, ".heliostat/logs/long-lines/000000-1.log").write_text(text)
+    tail = jobs.get("long-lines", LOG, params={"tail": length})
+    assert tail.content.decode() == expected
+    assert jobs.http.delete("jobs/long-lines").status_code == 204
+
+
 def test_a_log_that_leads_out_of_the_job_directory_is_not_read(
     logged: Any, problem: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

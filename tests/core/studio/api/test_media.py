@@ -37,6 +37,7 @@ def test_a_file_is_sent_whole_in_part_and_not_again(path: str, rendered: Any, pr
         refused = rendered.get("rendered", path, headers={"Range": f"bytes={asked}"})
         assert problem(refused) == (416, "no-such-range")
         assert refused.headers["content-range"] == f"bytes */{size}"
+    assert rendered.get("rendered", path, headers={"Range": f"bytes=-{'0' * 5000}5"}).content == data[-5:]
     for asked in ("bytes=9-5", "bytes=-", "lines=1-2", "bytes=0-1,4-5", "bytes=x-y"):
         assert rendered.get("rendered", path, headers={"Range": asked}).content == data, asked
 
@@ -76,7 +77,12 @@ def test_what_is_not_there_is_told(jobs: Any, waiting: str, problem: Any, until:
     )
     jobs.let()
     jobs.until("unfinished", "completed")
+    answer = jobs.get("unfinished", "/film")
+    assert problem(answer) == (404, "no-film")
+    assert answer.json()["detail"].startswith("job unfinished is completed, and names no film")
     Path(jobs.folder, "out/0.txt").unlink()
+    assert problem(jobs.get("unfinished", "/chunks/0/output")) == (404, "not-here")
+    Path(jobs.folder, "out/0.txt").mkdir()
     assert problem(jobs.get("unfinished", "/chunks/0/output")) == (404, "not-here")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -16,6 +18,15 @@ def test_a_job_is_stored_and_run_and_its_address_is_told(jobs: Any) -> None:
     done = jobs.until("stored", "completed")
     assert done["jobDir"] == str(jobs.folder)
     assert (jobs.folder / "out/1.txt").read_text() == "1\n"
+
+
+@pytest.mark.parametrize("job_id", ["ü漢", "a?b#c", "50%25", "x\u202ey"])
+def test_the_address_leads_to_a_job_of_any_name(job_id: str, jobs: Any, studio: Any) -> None:
+    """Where a request's own header could not hold it either."""
+    answer = jobs.submit(job_id)
+    assert answer.status_code == 201
+    assert studio.request("GET", studio.url + answer.headers["location"]).json()["id"] == job_id
+    jobs.until(quote(job_id, safe=""), "completed")
 
 
 def test_a_job_without_a_directory_gets_one_of_its_own(jobs: Any, studio: Any) -> None:
@@ -98,6 +109,8 @@ def test_a_job_that_is_refused_leaves_no_files_behind(jobs: Any, studio: Any, pr
         ({"job": {}}, 422, None),
         ({"job": None}, 422, "$.job"),
         ({"job": {"frames": 10, "fps": 24, "chunkCount": 2, "output": "../{chunk}", "command": "true"}}, 422, None),
+        ({"job": {"frames": "ten", "fps": 24, "output": "{chunk}", "command": "true"}}, 422, "$.job.frames"),
+        ({"job": {"id": " ", "frames": 1, "fps": 1, "output": "{chunk}", "command": "true"}}, 422, "$.job.id"),
         ({"options": {"retries": -1}}, 422, "$.options.retries"),
         ({"options": {"concurency": 1}}, 422, "$.options"),
         ({"worker": {"name": "nobody"}}, 422, None),
@@ -132,6 +145,37 @@ def test_what_is_wrong_with_a_job_is_told_with_its_place(
 )
 def test_what_cannot_be_read_is_told(body: bytes, kind: str, status: int, jobs: Any, problem: Any) -> None:
     assert problem(jobs.http.post("jobs", content=body, headers={"Content-Type": kind}))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ({"files": [("file", ("light.txt", b"light"))]}, "file"),
+        ({"data": {"files": "light"}}, "files"),
+        ({"data": {"option": "{}"}}, "option"),
+    ],
+)
+def test_what_does_not_belong_into_an_upload_is_refused_and_not_left_out(
+    more: dict[str, Any], path: str, jobs: Any, problem: Any
+) -> None:
+    job = ("job", ("job.json", json.dumps(jobs.document("misspelt")).encode()))
+    answer = jobs.http.post("jobs", **{**more, "files": [job, *more.get("files", [])]})
+    assert problem(answer) == (422, "invalid")
+    assert answer.json()["path"] == path
+    assert jobs.get("misspelt").status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+def test_a_client_that_leaves_in_the_middle_of_a_submission_is_no_fault(kind: str, studio: Any) -> None:
+    head = f"POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n\r\n"
+    before = len(studio.said)
+    with socket.create_connection(("127.0.0.1", studio.port)) as connection:
+        connection.sendall(head.encode() + b"--x")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1024):
+            pass
+    assert studio.request("GET", f"{studio.api}/version").status_code == 200
+    assert studio.said[before:] == []
 
 
 def test_an_upload_may_name_a_directory_that_is_there_but_brings_no_files_then(jobs: Any, problem: Any) -> None:

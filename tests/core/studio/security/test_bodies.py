@@ -51,6 +51,17 @@ def test_one_that_does_not_say_so_is_refused_when_it_gets_too_large(kind: str, s
     assert sent < 50 * MEGABYTE
 
 
+def test_one_that_nobody_would_read_is_refused_too(jobs: Any, studio: Any) -> None:
+    """And then nothing is done of what was asked for."""
+    jobs.submit("heavy", 'until [ -e go ]; do sleep 0.02; done; echo >"$1"')
+    answer = studio.request("POST", f"{studio.api}/jobs/heavy/cancel", content=iter([bytes(MEGABYTE), b"x"]))
+    assert answer.status_code == 413
+    assert jobs.get("heavy").json()["wish"] is None
+    answer = studio.request("POST", f"{studio.api}/jobs/heavy/cancel", content=iter([bytes(MEGABYTE)]))
+    assert answer.status_code == 202
+    jobs.until("heavy", "cancelled")
+
+
 def test_nothing_is_left_of_an_upload_that_was_too_large(studio: Any) -> None:
     before = set(studio.directory.iterdir()) if studio.directory.exists() else set()
     files = [("job", ("job.json", b"{}")), ("files", ("large", bytes(2 * MEGABYTE)))]
