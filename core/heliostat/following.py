@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 POLL_EVERY: Final = 0.3
 """Seconds between looks at what other processes write, and at the least between two accounts of the frames."""
 
+TELL_EVERY: Final = 1.0
+"""Seconds between two accounts of the frames at the most, so that it is seen when there are none."""
+
 Told = tuple[str | None, Event]
 """An event with its id; None for one about frames."""
 
@@ -81,11 +84,11 @@ async def follow(
         await journal.seek_newest_run()
     while True:
         looking = frames.are_due() or not journal.in_run
-        changed = over = False
+        telling = over = False
         if looking:
             status = await get()
-            changed = frames.have_changed(status)
-            if changed:  # before the status, so that the journal up to that tells of the beginning of each of them
+            telling = frames.are_to_be_told(status)
+            if telling:  # before the status, so that the journal up to that tells of the beginning of each of them
                 frames.look(await repository.attempts(status.id, state=AttemptState.RUNNING))
                 status = await get()
             if status.created_at != first.created_at:
@@ -99,7 +102,7 @@ async def follow(
                 yield event_id, event
         if over:
             return
-        if changed and journal.in_run:
+        if telling and journal.in_run:
             for event in frames.account(status):
                 yield None, event
         if looking or journal.in_run:  # else the run has just ended
@@ -116,7 +119,7 @@ class _Frames:
         self._spec = status.spec
         self._meter = FrameMeter(self._spec.metadata.total_frames, int(status.metrics.frames_done), time.monotonic())
         self._seen: tuple[object, ...] = ()
-        self._seen_clock = float("-inf")
+        self._seen_clock = self._told_clock = float("-inf")
         self._told: dict[Key, float] = {}
         """Frames of running attempts, as they were accounted for last."""
         self._running: dict[Key, AttemptStatus] = {}
@@ -125,11 +128,11 @@ class _Frames:
         """Whether it is long enough that the job was looked at."""
         return time.monotonic() - self._seen_clock >= POLL_EVERY
 
-    def have_changed(self, status: JobStatus) -> bool:
-        """Whether anything has, since the job was looked at last."""
+    def are_to_be_told(self, status: JobStatus) -> bool:
+        """Whether anything has changed since the job was looked at last, or nothing has for long."""
         before, self._seen = self._seen, (status.revision, status.updated_at)
         self._seen_clock = time.monotonic()
-        return self._seen != before
+        return self._seen != before or self._seen_clock - self._told_clock >= TELL_EVERY
 
     def look(self, running: Sequence[AttemptStatus]) -> None:
         self._running = rows_by_key(running)
@@ -159,7 +162,8 @@ class _Frames:
         yield self.overall(status, len(self._running))
 
     def overall(self, status: JobStatus, running: int) -> Event:
-        snapshot = self._meter.reached(status.metrics.frames_done, time.monotonic())
+        self._told_clock = time.monotonic()
+        snapshot = self._meter.reached(status.metrics.frames_done, self._told_clock)
         return Progressed(
             job_id=self._job_id,
             time=time.time(),

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from heliostat import (
@@ -15,6 +16,7 @@ from heliostat import (
     AttemptFailed,
     AttemptState,
     Batch,
+    Cause,
     ChunkFailed,
     ChunkProgressed,
     ChunkResult,
@@ -381,6 +383,55 @@ async def test_frames_are_told_between_a_chunk_s_start_and_its_end_and_have_no_i
         assert percents[-1] == 100.0
         assert isinstance(told[-1][1], JobEnded)
         assert isinstance(told[-2][1], Progressed)
+
+
+async def test_it_is_told_too_that_nothing_is_done(
+    open_manager, make_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Else who watches a chunk that hangs could not tell it from one that is quick."""
+    monkeypatch.setattr("heliostat.following.TELL_EVERY", 0.1)
+    worker = Gate()
+    mine, theirs = open_manager(worker), open_manager()
+    job = await mine.submit(make_spec(2, id="j", frames=8), options(tmp_path, concurrency=1))
+    reader = Reader(theirs, job)
+    await reader.until(Progressed, running_chunks=1)
+    before = len(reader.told)
+    async with asyncio.timeout(PATIENCE):
+        while len(reader.told) < before + 3:
+            await asyncio.sleep(0.01)
+    later = [event for _, event in reader.told[before:]]
+    assert all(isinstance(event, Progressed) for event in later)
+    times = [event.time for event in later]
+    assert times == sorted(set(times))
+    worker.let(0, 1)
+    await reader.end()
+
+
+async def test_a_percent_is_of_the_frames_that_are_left_when_an_attempt_has_failed(
+    open_manager, make_spec: MakeSpec, tmp_path: Path
+):
+    """Whoever watched before, or did not, is told the same as the rows say."""
+
+    class Failing(Gate):
+        async def run(self, request, report):
+            result = await super().run(request, report)
+            return msgspec.structs.replace(result, exit_code=3, cause=Cause.COMMAND_FAILED)
+
+    worker = Failing()
+    mine, theirs = open_manager(worker), open_manager()
+    told: list[Event] = []
+    how = options(tmp_path, concurrency=1, retries=0, on_event=told.append)
+    job = await mine.submit(make_spec(2, id="j", frames=8), how)
+    reader = Reader(theirs, job)
+    await reader.until(ChunkStarted, index=0)
+    worker.reports[0].frames_done(6)
+    await reader.until(Progressed, percent=37.5)
+    worker.let(0)
+    await reader.end()
+    for events in (told, [event for _, event in reader.told]):
+        last = [event for event in events if isinstance(event, Progressed)][-1]
+        assert (last.frames_done, last.percent) == (0.0, 0.0)
+    assert (await theirs.get(job)).metrics.frames_done == 0.0
 
 
 async def test_who_comes_back_in_the_middle_is_told_of_frames_at_once(

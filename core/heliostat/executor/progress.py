@@ -23,7 +23,6 @@ class FrameMeter:
     def __init__(self, total_frames: int, completed_frames: int, now: float) -> None:
         self.total_frames = total_frames
         self.completed_frames = completed_frames
-        self._percent = 0.0
         self._samples: deque[tuple[float, float]] = deque([(now, float(completed_frames))])
 
     def frames_done(self, running_frames: float) -> float:
@@ -35,12 +34,8 @@ class FrameMeter:
         return self.reached(self.frames_done(running_frames), now)
 
     def reached(self, done: float, now: float) -> Snapshot:
-        """The state at `now`, when so many frames are done.
-
-        The percentage never falls, although a failed attempt's frames are lost.
-        """
-        exact = 100.0 * done / self.total_frames if self.total_frames else 100.0
-        self._percent = max(self._percent, exact)
+        """The state at `now`, when so many frames are done. These are fewer than before when an attempt has failed."""
+        percent = 100.0 * done / self.total_frames if self.total_frames else 100.0
         samples = self._samples
         samples.append((now, done))
         while len(samples) > 2 and samples[1][0] <= now - RATE_WINDOW:
@@ -48,4 +43,4 @@ class FrameMeter:
         began, before = samples[0]
         rate = (done - before) / (now - began) if now - began >= _SHORTEST and done > before else None
         eta = (self.total_frames - done) / rate if rate else None
-        return Snapshot(done, self._percent, rate, eta)
+        return Snapshot(done, percent, rate, eta)

@@ -110,7 +110,7 @@ class Progressed(_Event, frozen=True, kw_only=True):
     """Frames of succeeded chunks and of those that are running."""
     total_frames: int
     percent: float
-    """`100 * frames_done / total_frames`; never falls within a run."""
+    """`100 * frames_done / total_frames`, the same for whoever looks. Falls when an attempt fails that had frames."""
     rate: float | None = None
     """Frames a second, lately; None until it is known."""
     eta: float | None = None

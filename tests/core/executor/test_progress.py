@@ -31,11 +31,21 @@ def test_rate_is_unknown_before_anything_is_done():
 
 
 @given(st.lists(st.floats(0, 300), max_size=30))
-def test_the_percentage_never_falls_and_stays_within_0_and_100(running: list[float]):
+def test_the_percentage_is_of_the_frames_whatever_was_said_before_and_within_0_and_100(running: list[float]):
+    """So that who looks for the first time sees what the others do, also when an attempt's frames were lost."""
     meter = FrameMeter(total_frames=240, completed_frames=0, now=0.0)
-    seen = [meter.snapshot(frames, float(at)).percent for at, frames in enumerate(running)]
-    assert seen == sorted(seen)
-    assert all(0 <= value <= 100 for value in seen)
+    for at, frames in enumerate(running):
+        snapshot = meter.snapshot(frames, float(at))
+        assert snapshot.percent == 100.0 * snapshot.frames_done / 240
+        assert 0 <= snapshot.percent <= 100
+
+
+def test_rate_and_time_to_go_are_unknown_when_nothing_has_been_done_for_long():
+    meter = FrameMeter(total_frames=100, completed_frames=0, now=0.0)
+    rates = [meter.snapshot(40.0, 4.0 + second).rate for second in range(25)]
+    assert rates[0] == pytest.approx(10.0)
+    assert rates[10] < rates[5] < rates[0]
+    assert meter.snapshot(40.0, 30.0)[2:] == (None, None)
 
 
 def test_a_job_without_frames_is_done():

@@ -63,7 +63,7 @@ class JobPicture:
         self.ended: JobEnded | None = None
         """The end of the newest run."""
         self.progress: Progressed | None = None
-        """The latest account of the newest run's frames."""
+        """The latest account of the newest run's frames, while it runs."""
         self.lost_observers: list[str] = []
         self.workers: dict[int, str] = {}
         """By chunk, which worker ran its newest attempt, where one has said so."""
@@ -95,10 +95,8 @@ class JobPicture:
     @property
     def percent(self) -> float:
         """Of frames, 0 to 100; as all displays of Heliostat have it."""
-        if self.progress is not None:
-            return self.progress.percent
         total = self.status.spec.metadata.total_frames
-        return 100 * min(self.status.metrics.frames_done, total) / total if total else 100.0
+        return 100 * min(self.frames_done, total) / total if total else 100.0
 
     @property
     def rate(self) -> float | None:
@@ -165,7 +163,7 @@ class JobPicture:
                 said = f"{plain(event.observer)}: {plain(event.message)}"
                 self.lost_observers = [*self.lost_observers, said][-LOST_OBSERVERS:]
             case JobEnded():
-                self.ended, self.merging = event, None
+                self.ended, self.merging, self.progress = event, None, None
 
     def throughput(self) -> Throughput | None:
         """Of the newest run; None before the first."""
