@@ -59,10 +59,10 @@ def command(
             plain(job.id),
             plain(job.spec.name),
             describe_state(job),
-            f"{job.progress} %",
+            f"{int(job.percent_of_frames)} %",
             f"{job.completed_chunks:,}/{job.total_chunks:,}",
             f"{job.created_at.astimezone():%Y-%m-%d %H:%M}",
         )
         for job in jobs
     ]
-    print_table(("id", "name", "state", "done", "chunks", "submitted"), rows)
+    print_table(("id", "name", "state", "frames", "chunks", "submitted"), rows)

@@ -52,13 +52,13 @@ async def _print(jobs: Jobs, job_id: str, db: str | None) -> None:
         attempts.append(f"{took(metrics.billed_seconds)} billed")
     if metrics.cost_usd:
         attempts.append(f"{metrics.cost_usd:.4f} USD")
-    made = film(status)
+    made, total_frames = film(status), status.spec.metadata.total_frames
     facts = {
         "job": plain(status.id),
         "name": plain(status.spec.name),
         "state": describe_state(status),
-        "done": f"{status.progress} %, {int(metrics.frames_done):,} of {status.spec.metadata.total_frames:,} frames",
-        "chunks": chunks,
+        "chunks": f"{status.progress} % done: {chunks}",
+        "frames": f"{int(status.percent_of_frames)} % done: {int(metrics.frames_done):,} of {total_frames:,}",
         "work": ", ".join(attempts),
         "failures": ", ".join(f"{number:,} {plain(cause)}" for cause, number in metrics.failures.items()),
         "worker": plain(status.worker.name) if status.worker else "",

@@ -117,6 +117,12 @@ class JobStatus(Struct, frozen=True, kw_only=True, rename="camel"):
         return percent(self.completed_chunks, self.total_chunks)
 
     @property
+    def percent_of_frames(self) -> float:
+        """Percent of frames that are done, those of running chunks among them, 0 to 100; 100 where there are none."""
+        total = self.spec.metadata.total_frames
+        return 100 * min(self.metrics.frames_done, total) / total if total else 100.0
+
+    @property
     def has_run(self) -> bool:
         """Whether there may be something of earlier runs; a pending job may have been put back into the queue."""
         return self.state is not JobState.PENDING or self.revision > 0

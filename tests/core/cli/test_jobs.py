@@ -16,7 +16,7 @@ def test_lists_the_newest_first_as_a_table(heliostat: Heliostat, job_file: JobFi
     done = heliostat("jobs")
     assert done.status == 0
     rows = [line.split() for line in done.out.splitlines()]
-    assert rows[0] == ["id", "name", "state", "done", "chunks", "submitted"]
+    assert rows[0] == ["id", "name", "state", "frames", "chunks", "submitted"]
     assert [row[:6] for row in rows[1:]] == [
         ["b22", "second", "pending", "0", "%", "0/3"],
         ["a1", "first", "completed", "100", "%", "2/2"],

@@ -27,8 +27,8 @@ def test_tells_state_progress_counts_and_place(heliostat: Heliostat, job_file: J
     assert told["job"] == "abc1"
     assert told["name"] == "film"
     assert told["state"] == "completed"
-    assert told["done"] == "100 %, 10 of 10 frames"
-    assert told["chunks"] == "2 succeeded"
+    assert told["chunks"] == "100 % done: 2 succeeded"
+    assert told["frames"] == "100 % done: 10 of 10"
     assert told["work"].startswith("2 attempts, 0 retries, ")
     assert told["worker"] == "local"
     assert told["directory"] == str(tmp_path)
@@ -42,7 +42,7 @@ def test_tells_failures_by_cause_and_the_end_of_stderr(heliostat: Heliostat, job
     told = facts(done.out)
     assert told["state"] == "failed"
     assert told["failures"] == "4 command_failed"
-    assert told["chunks"] == "2 failed"
+    assert told["chunks"] == "0 % done: 2 failed"
     assert told["error"].startswith("2 chunks failed; the first: chunk 0 failed after 2 attempts")
     assert told["go on with"] == "heliostat resume j1"
     assert "chunk 1, attempt 2: command_failed: exit status 3" in done.out

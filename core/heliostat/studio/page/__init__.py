@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,13 +16,13 @@ from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import app as pages
 from nicegui import ui
 from nicegui.client import templates
-from nicegui.logging import log
 
-from heliostat import JobState, plain
+from heliostat import JobState
 from heliostat.studio.page.board import Board
 from heliostat.studio.page.job_page import JobPage
 from heliostat.studio.page.jobs_page import JobsPage
 from heliostat.studio.page.listed import Query
+from heliostat.studio.page.missing_page import MissingPage
 from heliostat.studio.page.submit_page import SubmitPage
 from heliostat.studio.security.page_scripts import sign_page_scripts
 
@@ -50,11 +49,15 @@ _ICON: Final = (
 def install(app: FastAPI, studio: Studio) -> None:
     """Whatever `app` does not serve otherwise is a page from then on."""
     sign_page_scripts(templates.env)
-    log.addFilter(_without_commands)
     style = pages.add_static_file(local_file=_STYLE, url_path="/studio/style.css")
     board = Board(studio, f"{style}?{hashlib.sha256(_STYLE.read_bytes()).hexdigest()[:12]}")
     pages.on_shutdown(board.close)
     _add_pages(board)
+    _run(app)
+    _add_missing_page(board)
+
+
+def _run(app: FastAPI) -> None:
     ui.run_with(
         app,
         title="Heliostat Studio",
@@ -69,17 +72,21 @@ def install(app: FastAPI, studio: Studio) -> None:
     )
 
 
-def _without_commands(record: logging.LogRecord) -> bool:
-    """NiceGUI warns of addresses that are not there, which any page of another site may have made up."""
-    record.msg, record.args = plain(record.getMessage()), None
-    return True
+def _add_missing_page(board: Board) -> None:
+    """After all else that NiceGUI serves. Its own page would write the address into the log, as whoever made a link to
+    it has chosen."""
+
+    @ui.page("/{path:path}")
+    async def missing(path: str) -> None:
+        MissingPage(board).build()
 
 
 def _add_pages(board: Board) -> None:
     @ui.page("/")
-    async def jobs(state: str = "", name: str = "", page: int = 0) -> None:
+    async def jobs(state: str = "", name: str = "", page: str = "") -> None:
         chosen = JobState(state) if state in list(JobState) else None
-        await JobsPage(board, Query(chosen, name, min(max(0, page), LAST_PAGE))).build()
+        number = int(page[:10]) if page.isascii() and page.isdecimal() else 0
+        await JobsPage(board, Query(chosen, name, min(number, LAST_PAGE))).build()
 
     @ui.page("/submit")
     async def new_job() -> None:

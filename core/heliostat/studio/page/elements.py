@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from nicegui import events
 from nicegui.elements.mixins.text_element import TextElement
@@ -50,6 +50,45 @@ class Tag(TextElement):
                 await result
 
         return self.on("click", clicked, [])
+
+
+class Part(Protocol):
+    """What stands in a list."""
+
+    root: Tag
+
+
+K = TypeVar("K")
+V = TypeVar("V", bound=Part)
+
+
+class Parts(Generic[K, V]):
+    """The children of an element, each with a key. One that stays is not made anew: it keeps the keyboard's focus, what
+    was opened in it and how far it was scrolled."""
+
+    def __init__(self, container: Tag) -> None:
+        self._container = container
+        self._parts: dict[K, V] = {}
+
+    def __iter__(self) -> Iterator[V]:
+        return iter(self._parts.values())
+
+    def __getitem__(self, key: K) -> V:
+        return self._parts[key]
+
+    def arrange(self, keys: Iterable[K], make: Callable[[K], V]) -> None:
+        """Have these and no others, in this order."""
+        before, self._parts = self._parts, {}
+        for key in keys:
+            if (part := before.pop(key, None)) is None:
+                with self._container:
+                    part = make(key)
+            self._parts[key] = part
+        for part in before.values():
+            self._container.remove(part.root)
+        for place, part in enumerate(self._parts.values()):
+            if self._container.default_slot.children[place] is not part.root:
+                part.root.move(target_index=place)
 
 
 class Bar(Tag):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from heliostat import plain
-from heliostat.studio.page.elements import Tag
+from heliostat.studio.page.elements import Parts, Tag
 
 if TYPE_CHECKING:
     from heliostat.studio.page.failures import Failure, Failures, Group
@@ -22,12 +22,11 @@ class FailureCard:
         """`on_open`: a chunk was chosen, by its index."""
         self._on_open = on_open
         self._shown: tuple[Failures | None, int] = (None, -1)
-        self._groups: dict[tuple[str, str], _GroupView] = {}
         with Tag("section", classes="card", aria_labelledby="failures-head") as self._card:
             with Tag("header"):
                 Tag("h2", "Failures", id="failures-head")
                 self._more = Tag("span", "", "legend")
-            self._list = Tag("div", classes="failures", id="failures")
+            self._groups: Parts[tuple[str, str], _GroupView] = Parts(Tag("div", classes="failures", id="failures"))
         self._card.show(False)
 
     def refresh(self, picture: JobPicture) -> None:
@@ -40,40 +39,33 @@ class FailureCard:
         left_out = len(groups) - SHOWN
         self._more.say(f"and {left_out:,} other messages" if left_out > 0 else "")
         shown = {(str(group.cause), group.message): group for group in groups[:SHOWN]}
-        if list(shown) != list(self._groups):
-            self._list.clear()
-            with self._list:
-                self._groups = {key: _GroupView(group, place == 0) for place, (key, group) in enumerate(shown.items())}
+        is_first = not list(self._groups)
+        self._groups.arrange(shown, lambda key: _GroupView(shown[key], is_first and key == next(iter(shown))))
         for key, group in shown.items():
             self._groups[key].show(group, picture, self._on_open)
 
 
 class _GroupView:
     def __init__(self, group: Group, is_open: bool) -> None:
-        self._examples: tuple[Failure, ...] = ()
-        with Tag("details", data_cause=str(group.cause), open=is_open or None):
+        with Tag("details", data_cause=str(group.cause), open=is_open or None) as self.root:
             with Tag("summary"):
                 self._times = Tag("span", "", "times")
                 Tag("span", str(group.cause).replace("_", " "), "pill failed")
                 Tag("span", group.message, "message")
-            self._list = Tag("div")
+            self._examples: Parts[tuple[int, int, float], _Example] = Parts(Tag("div"))
 
     def show(self, group: Group, picture: JobPicture, on_open: Callable[[int], None]) -> None:
         self._times.say(f"{group.count:,} ×")
-        if self._examples == tuple(group.examples):
-            return
-        self._examples = tuple(group.examples)
-        self._list.clear()
-        with self._list:
-            for failure in self._examples:
-                _show_example(failure, picture, on_open)
+        by_key = {(failure.index, failure.number, failure.time): failure for failure in group.examples}
+        self._examples.arrange(by_key, lambda key: _Example(by_key[key], picture, on_open))
 
 
-def _show_example(failure: Failure, picture: JobPicture, on_open: Callable[[int], None]) -> None:
-    chunk = plain(str(picture.status.spec.chunks[failure.index].id))
-    with Tag("div", classes="example"):
-        with Tag("div", classes="where"):
-            Tag("button", f"Chunk {chunk}", "link", type="button").on_click(lambda: on_open(failure.index))
-            Tag("span", f"attempt {failure.number}, {datetime.fromtimestamp(failure.time):%H:%M:%S}")
-        if failure.said:
-            Tag("pre", failure.said, "said", tabindex=0, aria_label=f"What chunk {chunk} wrote last")
+class _Example:
+    def __init__(self, failure: Failure, picture: JobPicture, on_open: Callable[[int], None]) -> None:
+        chunk = plain(str(picture.status.spec.chunks[failure.index].id))
+        with Tag("div", classes="example") as self.root:
+            with Tag("div", classes="where"):
+                Tag("button", f"Chunk {chunk}", "link", type="button").on_click(lambda: on_open(failure.index))
+                Tag("span", f"attempt {failure.number}, {datetime.fromtimestamp(failure.time):%H:%M:%S}")
+            if failure.said:
+                Tag("pre", failure.said, "said", tabindex=0, aria_label=f"What chunk {chunk} wrote last")

@@ -80,7 +80,9 @@ class JobPage(LivePage):
         if picture is None or self._job.is_gone:
             return
         word = wording.state(picture.status)
-        self._name.say(picture.name)
+        if self._name.text != picture.name:
+            self._name.say(picture.name)
+            self.title(picture.name)
         self._state.say(word).mark_as("pill", word)
         for shown, text in zip(self._facts, _facts(picture), strict=True):
             shown.say(text)

@@ -13,7 +13,7 @@ from nicegui import ui
 from heliostat import JobState, plain
 from heliostat.studio.page import wording
 from heliostat.studio.page.addresses import job_page
-from heliostat.studio.page.elements import Bar, Tag
+from heliostat.studio.page.elements import Bar, Parts, Tag
 from heliostat.studio.page.listed import ROWS, Query
 from heliostat.studio.page.live_page import PATIENCE, LivePage
 
@@ -35,7 +35,6 @@ class JobsPage(LivePage):
         self._list: JobList
         self._look = contextlib.ExitStack()
         self._looks.callback(lambda: self._look.close())
-        self._rows: dict[str, _Row] = {}
 
     async def build(self) -> None:
         with self.main:
@@ -54,7 +53,7 @@ class JobsPage(LivePage):
                 with Tag("thead"), Tag("tr"):
                     for head in _HEADS:
                         Tag("th", head, scope="col")
-                self._body = Tag("tbody", id="jobs")
+                self._rows: Parts[tuple[str, datetime], _Row] = Parts(Tag("tbody", id="jobs"))
             self._empty = Tag("p", "", "empty").show(False)
             with Tag("nav", classes="pages", aria_label="Pages of the list"):
                 self._newer = Tag("button", "Newer", type="button").on_click(lambda: self._turn(-1))
@@ -91,18 +90,17 @@ class JobsPage(LivePage):
         await self._change(Query(state=self._query.state, name=str(event.args).strip()))
 
     async def _turn(self, pages: int) -> None:
-        page = max(0, self._query.page + pages)
+        last = max(0, self._list.total - 1) // ROWS
+        page = max(0, min(self._query.page + pages, last))
         await self._change(Query(state=self._query.state, name=self._query.name, page=page))
 
     def _refresh_list(self) -> None:
         jobs, now = self._list.jobs, datetime.now(UTC)
         self.trouble(self._list.trouble)
-        if list(self._rows) != [job.id for job in jobs]:
-            self._body.clear()
-            with self._body:
-                self._rows = {job.id: _Row(job) for job in jobs}
-        for job in jobs:
-            self._rows[job.id].show(job, self._list.live.get(job.id), now)
+        by_key = {(job.id, job.created_at): job for job in jobs}  # a job that was deleted may leave its id to another
+        self._rows.arrange(by_key, lambda key: _Row(by_key[key]))
+        for key, job in by_key.items():
+            self._rows[key].show(job, self._list.live.get(job.id), now)
         self._empty.say(self._nothing()).show(not jobs)
         page = self._query.page
         self._newer.show(page > 0)
@@ -118,7 +116,7 @@ class JobsPage(LivePage):
             return "Reading the list of jobs…"
         if self._query == Query():
             return "There are no jobs yet. Make one here, or with: heliostat submit job.toml"
-        return "No job is like that."
+        return "No job is like that." if self._query.page == 0 else "There are no more jobs."
 
 
 class _Row:
@@ -126,7 +124,7 @@ class _Row:
 
     def __init__(self, job: JobStatus) -> None:
         name = plain(job.spec.name) or plain(job.id)
-        with Tag("tr", data_job=job.id):
+        with Tag("tr", data_job=job.id) as self.root:
             with Tag("td", classes="state"):
                 self._state = Tag("span")
             with Tag("td", classes="name"):
@@ -151,7 +149,7 @@ class _Row:
             done, percent, rate, eta = picture.frames_done, picture.percent, picture.rate, picture.eta
         else:
             done, rate, eta = min(job.metrics.frames_done, total), None, None
-            percent = 100 * done / total if total else 100.0
+            percent = job.percent_of_frames
         if job.state is JobState.COMPLETED:
             done, percent = total, 100.0
         word = wording.state(job)

@@ -52,5 +52,5 @@ class JoinCard:
         self._whole.set("href", addresses.log(status.id, status.total_chunks, 1))
         self._log.clear()
         with self._log:
-            LogView(self._pace, LOG, folder, log_path(folder, status.id, status.total_chunks, 1))
+            LogView(self._pace, LOG, folder, log_path(folder, status.id, status.total_chunks, 1), self._whole)
         self._dialog.open()

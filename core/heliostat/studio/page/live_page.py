@@ -66,7 +66,7 @@ class LivePage:
         self._looks = contextlib.ExitStack()
         self._looks.enter_context(board.pace.joined())
         self._client.on_delete(self._looks.close)
-        self._client.title = f"{title} · Heliostat"
+        self.title(title)
         ui.add_head_html(f'<link rel="stylesheet" href="{board.stylesheet}">')
         self._theme = ui.dark_mode({"dark": True, "light": False}.get(self._client.request.cookies.get(THEME, "")))
         with self._client.layout, Tag("div") as head:  # beside the element <main>, which NiceGUI makes
@@ -102,6 +102,11 @@ class LivePage:
         self._refresh(refresh)
         task = background_tasks.create(self._keep(source, refresh), name=f"page {self._client.id}")
         self._looks.callback(task.cancel)
+
+    def title(self, text: str) -> None:
+        """What the browser's tab is called."""
+        with self._client:
+            ui.page_title(f"{text} · Heliostat")
 
     def trouble(self, text: str | None) -> None:
         """Say that something cannot be read."""

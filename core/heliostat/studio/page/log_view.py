@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
     from nicegui import events
 
+    from heliostat.studio.page.elements import Tag
     from heliostat.studio.page.pace import Pace
 
 
 class LogView(ui.element, component="log_tail.js"):
-    def __init__(self, pace: Pace, label: str, folder: Path, path: Path) -> None:
+    def __init__(self, pace: Pace, label: str, folder: Path, path: Path, whole: Tag) -> None:
+        """`whole`: what leads to all of it, shown as soon as there is something."""
         super().__init__()
+        self._whole = whole.show(False)
         self._props["label"] = label
         self._pace = pace
         self._folder = folder
@@ -44,6 +47,7 @@ class LogView(ui.element, component="log_tail.js"):
     async def _follow(self) -> None:
         self.run_method("clear")
         async for text in LogFollower(self._folder, self._path).follow():
+            self._whole.show(True)
             await self._sending.turn()
             self._sending.sent(lambda number, text=text: self.run_method("add", text, number))  # type: ignore[misc]
 

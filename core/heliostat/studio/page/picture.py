@@ -95,8 +95,7 @@ class JobPicture:
     @property
     def percent(self) -> float:
         """Of frames, 0 to 100; as all displays of Heliostat have it."""
-        total = self.status.spec.metadata.total_frames
-        return 100 * min(self.frames_done, total) / total if total else 100.0
+        return self.status.percent_of_frames if self.progress is None else self.progress.percent
 
     @property
     def rate(self) -> float | None:

@@ -52,7 +52,7 @@ class Player:
         film = picture.status.output
         is_new = not self._card.visible
         self._picture = picture
-        self._card.show(bool(film) or (first is not None and _is_shown(picture, first)))
+        self._card.show(bool(film) or self._is_chosen or (first is not None and is_shown(picture, first)))
         if not self._card.visible:
             return
         if is_new or ((film is None) == (self._index is None) and not self._is_chosen):
@@ -63,8 +63,9 @@ class Player:
         self._place()
 
     def play(self, index: int) -> None:
-        """A finished chunk."""
+        """A finished chunk, where the visitor sees it."""
         self._is_chosen = True
+        self._card.show(True).run_method("scrollIntoView", {"block": "nearest"})
         self._choose(index, at_once=True)
 
     def _step(self, direction: int) -> None:
@@ -130,6 +131,6 @@ class Player:
         self._problem.say("This browser cannot play it; the download has it.").show(True)
 
 
-def _is_shown(picture: JobPicture, index: int) -> bool:
+def is_shown(picture: JobPicture, index: int) -> bool:
     """Whether a browser shows what a chunk makes."""
     return Path(picture.status.spec.chunks[index].output_file).suffix.lower() in (*_VIDEOS, *_PICTURES)
