@@ -1,8 +1,11 @@
 // Attempts as bars, one lane for each slot, on a canvas. The server sends all of them once (`reset`), then those that
 // have changed (`patch`), as slots.py writes them. Stretches in which nothing ran for long are cut short, and say so.
+import Canvas, { colour, cross } from "canvas";
+
 const RUNNING = 0, SUCCEEDED = 1, FAILED = 2, CANCELLED = 3;
 const INDEX = 0, NUMBER = 1, SLOT = 2, BEGAN = 3, TOOK = 4, STATE = 5, FIELDS = 6;
 const LARGEST_LANE = 18, SMALLEST_LANE = 2, ROOM = 216; // pixels
+const LEAST_SIGNED = 8; // pixels of a lane whose bars have room for a retry's stripe and a failure's cross
 const AXIS = 20; // pixels
 const CUT = 18; // pixels of a stretch that is cut short
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400]; // seconds
@@ -15,58 +18,34 @@ function clock(seconds) {
 }
 
 export default {
-  template: `
-    <div class="canvas">
-      <canvas ref="canvas" role="img" :aria-label="label" @mousemove="point" @mouseleave="leave" @click="click"></canvas>
-      <div class="tip" v-if="tip" :style="place">{{ tip }}</div>
-    </div>`,
-  props: { label: String },
-  emits: ["ready", "ask", "open"],
-  data: () => ({ tip: "", place: {} }),
-  watch: {
-    "$q.dark.isActive"() {
-      this.draw();
-    },
-  },
+  extends: Canvas,
+  name: "attempt-timeline",
   created() {
     this.bars = []; // each as FIELDS numbers
-    this.first = 0;
-    this.slots = 1;
+    this.sought = { f: FAILED, r: RUNNING };
+    this.slots = 0;
     this.now = 0;
-    this.asked = -1;
-  },
-  mounted() {
-    this.context = this.$refs.canvas.getContext("2d");
-    this.sizes = new ResizeObserver(() => this.draw());
-    this.sizes.observe(this.$el);
-    this.$emit("ready");
-  },
-  beforeUnmount() {
-    this.sizes.disconnect();
-    clearTimeout(this.soon);
   },
   methods: {
     reset(first, numbers, slots, now) {
       this.first = first;
       this.bars = [];
       for (let i = 0; i < numbers.length; i += FIELDS) this.bars.push(numbers.slice(i, i + FIELDS));
-      this.show(slots, now);
+      this.slots = slots;
+      this.now = now;
+      this.renew();
     },
     patch(first, numbers, slots, now) {
       for (let i = 0; i < numbers.length; i += FIELDS + 1) {
         this.bars[numbers[i] - this.first] = numbers.slice(i + 1, i + 1 + FIELDS);
+        if (numbers[i] === this.asked) this.ask(this.asked);
       }
       if (first > this.first) this.bars.splice(0, first - this.first);
       this.first = first;
-      this.show(slots, now);
-    },
-    show(slots, now) {
-      this.slots = Math.max(1, slots);
+      this.slots = slots;
       this.now = now;
-      this.draw();
-    },
-    tell(number, text) {
-      if (number === this.asked) this.tip = text;
+      this.cursor = this.within(this.cursor);
+      this.layOut();
     },
     end(bar) {
       return bar[TOOK] < 0 ? Math.max(this.now, bar[BEGAN]) : bar[BEGAN] + bar[TOOK];
@@ -106,43 +85,43 @@ export default {
       for (const one of this.stretches) if (one.begin <= time) found = one;
       return found.x + (Math.min(time, found.end) - found.begin) * found.scale;
     },
-    draw() {
+    layOut() {
       const width = this.$el.clientWidth;
       if (!width) return;
-      const lane = Math.max(SMALLEST_LANE, Math.min(LARGEST_LANE, Math.floor(ROOM / this.slots)));
-      const height = lane * this.slots + AXIS;
-      const canvas = this.$refs.canvas, context = this.context, scale = window.devicePixelRatio || 1;
-      if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
-        canvas.width = Math.round(width * scale);
-        canvas.height = Math.round(height * scale);
-        canvas.style.height = `${height}px`;
-      }
-      context.setTransform(scale, 0, 0, scale, 0, 0);
-      context.clearRect(0, 0, width, height);
+      const lane = Math.max(SMALLEST_LANE, Math.min(LARGEST_LANE, Math.floor(ROOM / Math.max(1, this.slots))));
+      const height = lane * this.slots + AXIS, context = this.context;
+      this.clear(width, height);
       this.lane = lane;
+      this.gap = lane >= 6 ? 2 : lane >= 4 ? 1 : 0;
       this.stretches = this.measure(width);
-      const style = getComputedStyle(document.body);
-      const colour = (name) => style.getPropertyValue(`--${name}`).trim();
       context.fillStyle = colour("sunken");
       for (const one of this.stretches) context.fillRect(one.x, 0, (one.end - one.begin) * one.scale, lane * this.slots);
       if (!this.bars.length) return;
-      this.drawAxis(colour, width, height);
-      const gap = lane >= 6 ? 2 : lane >= 4 ? 1 : 0;
+      this.drawAxis(width, height);
+      this.drawBars();
+      this.frame();
+    },
+    drawBars() {
+      const { context, lane } = this, high = lane - this.gap;
       const colours = [colour("running"), colour("succeeded"), colour("failed"), colour("cancelled")];
-      const inState = [[], [], [], []], retries = [];
+      const inState = [[], [], [], []], retries = [], crosses = [];
       for (const bar of this.bars) {
-        const left = this.x(bar[BEGAN]), wide = this.x(this.end(bar)) - left;
-        inState[bar[STATE]].push([left, bar[SLOT] * lane, Math.max(1, wide - (wide > 3 ? 1 : 0)), lane - gap]);
-        if (lane >= 8 && bar[NUMBER] > 1 && wide > 7) retries.push([left + 2, bar[SLOT] * lane + 2, 2, lane - gap - 4]);
+        const left = this.x(bar[BEGAN]), wide = this.x(this.end(bar)) - left, y = bar[SLOT] * lane;
+        const isRetry = bar[NUMBER] > 1, isFailed = bar[STATE] === FAILED;
+        inState[bar[STATE]].push([left, y, Math.max(isFailed ? 2 : 1, wide - (wide > 3 ? 1 : 0))]);
+        if (lane < LEAST_SIGNED) continue;
+        if (isRetry && wide > 7) retries.push([left + 2, y + 2]);
+        if (isFailed && wide > high + (isRetry ? 5 : 1)) crosses.push([left + wide - 1 - high, y]); // where it ended
       }
       for (const state of [SUCCEEDED, CANCELLED, RUNNING, FAILED]) { // what matters most comes last
         context.fillStyle = colours[state];
-        for (const [x, y, wide, high] of inState[state]) context.fillRect(x, y, wide, high);
+        for (const [x, y, wide] of inState[state]) context.fillRect(x, y, wide, high);
       }
-      context.fillStyle = colour("on-state");
-      for (const [x, y, wide, high] of retries) context.fillRect(x, y, wide, high);
+      context.fillStyle = context.strokeStyle = colour("surface");
+      for (const [x, y] of retries) context.fillRect(x, y, 2, high - 4);
+      for (const [x, y] of crosses) cross(context, x, y, high);
     },
-    drawAxis(colour, width, height) {
+    drawAxis(width, height) {
       const { context, stretches } = this, top = height - AXIS;
       context.font = "11px system-ui, sans-serif";
       context.textBaseline = "middle";
@@ -163,37 +142,39 @@ export default {
         }
       });
     },
+    count() {
+      return this.bars.length;
+    },
+    state(number) {
+      return this.bars[number - this.first][STATE];
+    },
+    edges(number) {
+      const bar = this.bars[number - this.first], left = this.x(bar[BEGAN]), top = bar[SLOT] * this.lane;
+      const right = Math.max(left + 1, this.x(this.end(bar)));
+      return { left, right, top, bottom: top + this.lane - this.gap };
+    },
     at(event) {
       const slot = Math.floor(event.offsetY / this.lane);
       for (let place = this.bars.length - 1; place >= 0; place--) {
         const bar = this.bars[place];
         if (bar[SLOT] !== slot) continue;
         const left = this.x(bar[BEGAN]);
-        if (event.offsetX >= left - 1 && event.offsetX <= Math.max(left + 2, this.x(this.end(bar)))) return place;
+        if (event.offsetX < left - 1 || event.offsetX > Math.max(left + 2, this.x(this.end(bar)))) continue;
+        return this.first + place;
       }
       return -1;
     },
-    point(event) {
-      if (!this.bars.length) return;
-      const place = this.at(event);
-      if (place < 0) return this.leave();
-      if (place + this.first !== this.asked) {
-        this.tip = "";
-        this.asked = place + this.first;
-        clearTimeout(this.soon);
-        this.soon = setTimeout(() => this.$emit("ask", this.asked), 50);
-      }
-      const isRight = event.offsetX > this.$el.clientWidth / 2, top = `${event.offsetY + 16}px`;
-      this.place = isRight ? { right: `${this.$el.clientWidth - event.offsetX}px`, top } : { left: `${event.offsetX}px`, top };
-    },
-    leave() {
-      clearTimeout(this.soon);
-      this.asked = -1;
-      this.tip = "";
-    },
-    click(event) {
-      const place = this.bars.length ? this.at(event) : -1;
-      if (place >= 0) this.$emit("open", place + this.first);
+    // Left and right in the order in which they began; up and down to what ran in the next slot when this one began.
+    beside(key) {
+      if (key === "ArrowRight" || key === "ArrowLeft") return this.cursor + (key === "ArrowRight" ? 1 : -1);
+      const from = this.bars[this.cursor - this.first], slot = from[SLOT] + (key === "ArrowDown" ? 1 : -1);
+      let nearest = this.cursor, least = Infinity;
+      this.bars.forEach((bar, place) => {
+        if (bar[SLOT] !== slot) return;
+        const away = Math.max(bar[BEGAN] - from[BEGAN], from[BEGAN] - this.end(bar), 0);
+        if (away < least) [nearest, least] = [this.first + place, away];
+      });
+      return nearest;
     },
   },
 };

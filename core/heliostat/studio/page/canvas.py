@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Canvas(ui.element, Generic[T]):
-    """Its component sends `ready` when there is something to draw on, and `ask` and `open` with a number."""
+class Canvas(ui.element, Generic[T], dependencies=["canvas.js"]):
+    """Its component extends `canvas.js`, which sends `ready` when there is something to draw on, and `ask` and `open`
+    with a number."""
 
     def __init__(self, describe: Callable[[T], str], on_open: Callable[[T], None]) -> None:
         """`describe`: what the tip of one says. `on_open`: one was chosen."""

@@ -85,5 +85,7 @@ class TimelineCard:
         self._card.show(bool(slots.count))
         attempts, lanes = count(slots.first + len(slots), "attempt"), count(slots.count, "slot")
         told = f"{attempts} in {lanes}" + (f", of which the last {len(slots):,} are shown" if slots.first else "")
-        self._timeline.label(f"Timeline of {told}. The chunks' attempts are listed where a chunk is opened.")
+        self._timeline.label(
+            f"Timeline of {told}. Arrow keys move, f and r go to the next that failed or runs, Enter opens its chunk."
+        )
         self._timeline.show(slots, picture.now)

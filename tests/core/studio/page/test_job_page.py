@@ -303,6 +303,66 @@ def test_everything_can_be_done_with_the_keyboard(studio: Any, jobs: Any, visit:
     expect(here.page.locator("#state")).to_have_text("completed")
 
 
+def test_the_timeline_is_gone_through_with_the_keyboard(studio: Any, jobs: Any, visit: Visits) -> None:
+    script = f'if [ "$2" = 1 ]; then exit 3; fi; {WAITING}'
+    options = {"concurrency": 2, "retries": 0, "failFast": False}
+    jobs.submit("timed", script, chunks=6, options=options)
+    jobs.let(2)
+    here = visit(studio.url, "/jobs/timed")
+    expect(here.chunks("succeeded")).to_have_text("1 succeeded")
+    expect(here.chunks("running")).to_have_text("2 running")  # 0 in the first slot; 1, 2 and then 3 in the second
+    press = here.page.keyboard.press
+    timeline = here.page.locator("canvas").nth(1)
+    expect(timeline).to_have_attribute("aria-label", re.compile("Timeline of 4 attempts in 2 slots.*Enter opens"))
+    here.map.focus()
+    press("Tab")
+    expect(timeline).to_be_focused()
+    assert timeline.evaluate("timeline => getComputedStyle(timeline).outlineStyle") == "solid"
+    tip = here.page.locator(".tip")
+    for key, chunk, state in (
+        (None, 0, "running"),
+        ("ArrowRight", 1, "failed"),
+        ("End", 3, "running"),
+        ("ArrowLeft", 2, "succeeded"),
+        ("ArrowUp", 0, "running"),
+        ("ArrowUp", 0, "running"),  # there is none above
+        ("ArrowDown", 1, "failed"),
+        ("r", 3, "running"),
+        ("f", 1, "failed"),
+        ("Home", 0, "running"),
+        ("ArrowRight", 1, "failed"),
+    ):
+        if key is not None:
+            press(key)
+        expect(tip).to_contain_text(f"Chunk {chunk}, attempt 1\n{state}", use_inner_text=True)
+        expect(here.page.locator("#attempt-timeline-said")).to_contain_text(f"Chunk {chunk}")
+    box, frame = here.page.locator(".cursor").bounding_box(), timeline.bounding_box()
+    assert box["x"] >= frame["x"] - 4
+    assert box["y"] > frame["y"]  # in the second slot
+    here.shoot("timeline-keyboard")
+    press("Enter")
+    dialog = here.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Chunk 1")
+    press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(timeline).to_be_focused()
+
+    # What it is at stays what it is, with what has become of it, when something happens.
+    press("Home")
+    expect(tip).to_contain_text("Chunk 0, attempt 1\nrunning", use_inner_text=True)
+    jobs.let()
+    expect(tip).to_contain_text("Chunk 0, attempt 1\nsucceeded", use_inner_text=True)
+    expect(here.page.locator("#state")).to_have_text("failed")
+    press("End")
+    expect(tip).to_contain_text("Chunk 5")
+
+    # The same with a mouse.
+    timeline.hover(position={"x": 4, "y": 4})
+    expect(tip).to_contain_text("Chunk 0, attempt 1\nsucceeded", use_inner_text=True)
+    timeline.click(position={"x": 4, "y": 4})
+    expect(dialog).to_contain_text("Chunk 0")
+
+
 def test_ten_thousand_chunks_are_one_map(studio: Any, jobs: Any, visit: Visits) -> None:
     jobs.submit("many", WAITING, chunks=10_000, options={"concurrency": 2})
     here = visit(studio.url, "/jobs/many")
