@@ -1,0 +1,91 @@
+"""What the style sheet promises: contrast by the formula of WCAG 2.2, and room for everything at any width."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heliostat.studio import page
+
+Visits = Callable[..., Any]
+
+STYLE = (Path(page.__file__).parent / "style.css").read_text()
+WIDTHS = (360, 390, 414, 600, 720, 721, 740, 820, 960, 961, 1024, 1080, 1081, 1280, 1600)
+LONG = {"Chunks": "5,197 / 10,000 (52 %)", "Running": "1,000 of 1,000", "Elapsed": "123:45:06", "Cost": "$12,345.60"}
+FULL = {
+    "frames": "149,480 of 150,000 frames",
+    "rate": "1,234 frames/s",
+    "eta": "12:34:56",
+    "worker": "kubernetes",
+    "cost": "$1,234.50",
+    "age": "59 min ago",
+}
+SAY = "(shown, text) => { shown.textContent = text; shown.classList.remove('none'); }"
+OVERLAPS = """() => {
+  const text = (shown) => {
+    const range = document.createRange();
+    range.selectNodeContents(shown);
+    return range.getBoundingClientRect();
+  };
+  const all = [...document.querySelectorAll(".stats dd")], found = [];
+  for (const one of all)
+    for (const other of all) {
+      const a = text(one), b = other.getBoundingClientRect();
+      const isBeside = a.top < b.bottom && b.top < a.bottom && a.left < b.left;
+      if (one !== other && isBeside && a.right > b.left - 4) found.push(`${one.innerText} | ${other.innerText}`);
+    }
+  return found;
+}"""
+"""Texts that run into what is beside them, or nearly so."""
+
+
+def colours(theme: str) -> dict[str, str]:
+    """By name. What the dark theme does not say is as it is in the light one."""
+    light, dark = re.search(r":root {(.*?)}.*?body--dark {(.*?)}", STYLE, re.DOTALL).groups()  # type: ignore[union-attr]
+    said = light if theme == "light" else light + dark
+    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", said))
+
+
+def contrast(one: str, other: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_states_are_told_apart_by_lightness_alone(theme: str) -> None:
+    has = colours(theme)
+    assert contrast(has["failed"], has["succeeded"]) >= 2
+    for state in ("failed", "succeeded"):
+        for ground in ("surface", "sunken"):
+            assert contrast(has[state], has[ground]) >= 3
+    for one, other in itertools.combinations(("pending", "running", "succeeded", "failed", "cancelled"), 2):
+        assert contrast(has[one], has[other]) >= 1.25, (one, other)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("text", "ground"),
+    [
+        ("on-succeeded", "succeeded"),
+        ("on-failed", "failed"),
+        ("failed", "surface"),
+        ("quiet", "surface"),
+        ("quiet", "sunken"),
+    ],
+)
+def test_texts_can_be_read(theme: str, text: str, ground: str) -> None:
+    has = colours(theme)
+    assert contrast(has[text], has[ground]) >= 4.5
