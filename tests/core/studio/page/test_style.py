@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from heliostat.studio import page
 
@@ -89,3 +90,15 @@ def test_states_are_told_apart_by_lightness_alone(theme: str) -> None:
 def test_texts_can_be_read(theme: str, text: str, ground: str) -> None:
     has = colours(theme)
     assert contrast(has[text], has[ground]) >= 4.5
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_axes_of_the_chart_can_be_read(studio: Any, jobs: Any, visit: Visits, dark: bool) -> None:
+    job = f"charted-{dark}".lower()
+    jobs.submit(job, "sleep 0.6", chunks=4, options={"concurrency": 1})
+    here = visit(studio.url, f"/jobs/{job}", dark=dark)
+    drawn = here.page.locator(".chart svg text").first
+    expect(drawn).to_be_visible()
+    red, green, blue = re.findall(r"\d+", drawn.evaluate("text => getComputedStyle(text).fill"))
+    shown = f"#{int(red):02x}{int(green):02x}{int(blue):02x}"
+    assert contrast(shown, colours("dark" if dark else "light")["surface"]) >= 4.5
