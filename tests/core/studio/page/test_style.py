@@ -92,6 +92,33 @@ def test_texts_can_be_read(theme: str, text: str, ground: str) -> None:
     assert contrast(has[text], has[ground]) >= 4.5
 
 
+def test_no_figure_runs_into_its_neighbour_at_any_width(studio: Any, jobs: Any, visit: Visits) -> None:
+    jobs.submit("figures")
+    here = visit(studio.url, "/jobs/figures")
+    expect(here.page.locator("#state")).to_have_text("completed")
+    for name, text in LONG.items():
+        here.stat(name).evaluate(SAY, text)
+    for width in WIDTHS:
+        here.page.set_viewport_size({"width": width, "height": 900})
+        assert here.page.evaluate(OVERLAPS) == [], width
+        assert here.stat("Chunks").evaluate("shown => shown.clientHeight") < 30, width  # in one line
+        assert here.overhang == 0, width
+
+
+def test_a_name_in_the_list_has_room_at_any_width(studio: Any, jobs: Any, visit: Visits) -> None:
+    jobs.submit("roomy", name="Roomy titles of a film that goes on for quite a while, the second cut")
+    jobs.until("roomy", "completed")
+    here = visit(studio.url, "/?name=roomy")
+    row = here.page.locator("[data-job='roomy']")
+    expect(row.locator(".pill")).to_have_text("completed")
+    for name, text in FULL.items():
+        row.locator(f".{name}").evaluate(SAY, text)
+    for width in WIDTHS:
+        here.page.set_viewport_size({"width": width, "height": 900})
+        assert row.locator(".name a").evaluate("name => name.clientWidth") >= 136, width
+        assert here.overhang == 0, width
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_axes_of_the_chart_can_be_read(studio: Any, jobs: Any, visit: Visits, dark: bool) -> None:
     job = f"charted-{dark}".lower()
