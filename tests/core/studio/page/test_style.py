@@ -119,6 +119,23 @@ def test_a_name_in_the_list_has_room_at_any_width(studio: Any, jobs: Any, visit:
         assert here.overhang == 0, width
 
 
+def test_a_long_error_leaves_room_for_the_rest_and_is_scrolled_by_keyboard(
+    studio: Any, jobs: Any, visit: Visits
+) -> None:
+    jobs.submit("wordy", "head -c 36000 /dev/zero | tr '\\0' x >&2; exit 3", chunks=1, options={"retries": 0})
+    here = visit(studio.url, "/jobs/wordy", phone=True)
+    error = here.page.locator("#error")
+    expect(error).to_contain_text("xxxxxx")
+    assert error.evaluate("error => error.offsetHeight") <= 240
+    for _ in range(20):
+        here.page.keyboard.press("Tab")
+        if error.evaluate("error => error === document.activeElement"):
+            break
+    here.page.keyboard.press("End")
+    here.page.wait_for_function("document.querySelector('#error').scrollTop > 0")
+    assert here.overhang == 0
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_axes_of_the_chart_can_be_read(studio: Any, jobs: Any, visit: Visits, dark: bool) -> None:
     job = f"charted-{dark}".lower()
