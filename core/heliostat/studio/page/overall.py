@@ -23,7 +23,7 @@ class Overall:
             self._bar = Bar("Frames", "large")
             with Tag("dl", classes="stats"):
                 self._stats = {name: self._stat(name) for name in _STATS}
-            self._error = Tag("p", "", "notice bad", id="error").show(False)
+            self._error = Tag("p", "", "notice bad", id="error", tabindex=0).show(False)
             self._note = Tag("p", "", "notice", id="note").show(False)
 
     def _stat(self, name: str) -> Tag:
