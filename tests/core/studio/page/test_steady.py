@@ -71,8 +71,8 @@ def test_a_row_that_has_the_focus_keeps_it_when_another_job_comes(studio: Any, j
 
 def test_failures_that_were_opened_stay_open_when_others_come(studio: Any, jobs: Any, visit: Visits) -> None:
     options = {"concurrency": 9, "retries": 0, "failFast": False}
-    jobs.submit("many", FAILING, chunks=9, options=options)
-    here = visit(studio.url, "/jobs/many")
+    jobs.submit("failures", FAILING, chunks=9, options=options)
+    here = visit(studio.url, "/jobs/failures")
     groups = here.page.locator("#failures details")
     for chunk in (0, 1):
         jobs.let(chunk)
