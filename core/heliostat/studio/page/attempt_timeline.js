@@ -46,6 +46,7 @@ export default {
       this.now = now;
       this.cursor = this.within(this.cursor);
       this.layOut();
+      if (!this.box) this.focused(); // the keyboard may have been here before the first attempt
     },
     end(bar) {
       return bar[TOOK] < 0 ? Math.max(this.now, bar[BEGAN]) : bar[BEGAN] + bar[TOOK];
