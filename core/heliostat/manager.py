@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 import msgspec
 
 from heliostat.contracts.repository import Batch, JobChange, Lease
-from heliostat.coordinator import describe, is_dead, new_owner
+from heliostat.coordinator import is_dead
 from heliostat.errors import (
     AttemptError,
     HeliostatError,
@@ -38,6 +38,7 @@ from heliostat.executor.recovery import Known, recover
 from heliostat.following import POLL_EVERY, Bells, follow
 from heliostat.job_queue import JobQueue
 from heliostat.journal import JournalReader
+from heliostat.leases import ACTIVE, WISHED, Leases, can_grant
 from heliostat.model.status import ChunkState, JobSettings, JobState, JobStatus, Wish
 from heliostat.planning.validate import validate
 from heliostat.plugins import open_stitcher
@@ -53,12 +54,6 @@ if TYPE_CHECKING:
 
 LEASE_TTL: Final = 15.0
 """Seconds after which a coordinator that was not heard of is taken for dead, where its death cannot be proved."""
-
-BRIEF: Final = 5.0
-"""Seconds that a lease is waited for of a job that is not running: somebody changes its state, or has just ended it."""
-
-_ACTIVE = (JobState.PENDING, JobState.RUNNING)
-_WISHED: Final = {Wish.PAUSE: JobState.PAUSED, Wish.CANCEL: JobState.CANCELLED}
 
 logger = logging.getLogger("heliostat")
 
@@ -98,7 +93,7 @@ class JobManager:
         self._executor = executor
         self._artifacts = artifacts
         self._sinks = tuple(sinks)
-        self._lease_ttl = lease_ttl
+        self._leases = Leases(repository, lease_ttl)
         self._runs: dict[str, _Run] = {}
         self._bells = Bells()
         self._options: dict[str, JobExecutionOptions] = {}
@@ -171,7 +166,7 @@ class JobManager:
             return await self.get(job_id)
         status = await self.get(job_id)
         # The last that a coordinator does, after its last commit, is to give the lease back.
-        while not status.orphaned if status.state in _ACTIVE else status.coordinator is not None:
+        while not status.orphaned if status.state in ACTIVE else status.coordinator is not None:
             await asyncio.sleep(POLL_EVERY)
             status = await self.get(job_id)
         return status
@@ -183,7 +178,7 @@ class JobManager:
             status = await self.get(job_id)
             if status != before:
                 yield status
-            if status.state not in _ACTIVE or status.orphaned:
+            if status.state not in ACTIVE or status.orphaned:
                 return
             before = status
             await asyncio.sleep(POLL_EVERY)
@@ -252,7 +247,7 @@ class JobManager:
         if self._executor is not None:
             self._options[job_id] = options
         if start and self._executor is not None:
-            await self._start(job_id, await self._acquire(job_id))
+            await self._start(job_id, await self._leases.acquire(job_id))
         return job_id
 
     async def start(self, job_id: str) -> JobStatus:
@@ -296,13 +291,13 @@ class JobManager:
         """
         await self._open()
         await self._enqueued_chunks(await self._repository.get(job_id), failed_only)
-        lease = await self._acquire_idle(job_id)
+        lease = await self._leases.acquire_idle(job_id)
         try:
             status = await self._repository.get(job_id)  # somebody may have run it since
             await self._note_retry(lease, status, await self._enqueued_chunks(status, failed_only))
             await self._repository.commit(lease, Batch(job=JobChange(state=JobState.PENDING)))
         finally:
-            await self._release(lease)
+            await self._leases.release(lease)
         return await self.get(job_id)
 
     async def pause(self, job_id: str) -> JobStatus:
@@ -318,7 +313,7 @@ class JobManager:
         status = await self.get(job_id)
         try:
             while True:
-                await self._release(await self._acquire_idle(job_id))
+                await self._leases.release(await self._leases.acquire_idle(job_id))
                 with contextlib.suppress(LeaseHeld):  # by somebody who came in between
                     await self._repository.delete(job_id)
                     break
@@ -384,30 +379,6 @@ class JobManager:
             settings = msgspec.structs.replace(status.settings, retry_chunks=chunks)
             await self._repository.configure(lease, msgspec.structs.replace(status, settings=settings))
 
-    async def _acquire(self, job_id: str) -> Lease:
-        """Raises LeaseHeld."""
-        owner = new_owner()
-        try:
-            return await self._repository.acquire(job_id, owner, self._lease_ttl)
-        except LeaseHeld as held:
-            if is_dead(held.owner):
-                return await self._repository.acquire(job_id, owner, self._lease_ttl, dead=held.owner)
-            raise LeaseHeld(
-                f"job {job_id} is being run by {describe(held.owner)}; pause or cancel it first", owner=held.owner
-            ) from None
-
-    async def _acquire_idle(self, job_id: str) -> Lease:
-        """The lease of a job that nobody runs, once others who change its state have given it back. Raises
-        LeaseHeld."""
-        patience = time.monotonic() + BRIEF
-        while True:
-            try:
-                return await self._acquire(job_id)
-            except LeaseHeld:
-                if (await self._repository.get(job_id)).state is JobState.RUNNING or time.monotonic() > patience:
-                    raise
-            await asyncio.sleep(0.02)
-
     async def _continue(
         self,
         job_id: str,
@@ -416,7 +387,7 @@ class JobManager:
         only: tuple[int | str, ...] | None = None,
         wanted: JobState | None = None,
     ) -> JobStatus:
-        lease = await (self._acquire_idle(job_id) if wanted is None else self._acquire(job_id))
+        lease = await (self._leases.acquire_idle(job_id) if wanted is None else self._leases.acquire(job_id))
         if options is not None:
             try:
                 status = await self._repository.get(job_id)
@@ -424,7 +395,7 @@ class JobManager:
                 await self._repository.configure(lease, msgspec.structs.replace(status, settings=options.settings()))
                 self._options[job_id] = options
             except BaseException:
-                await self._release(lease)
+                await self._leases.release(lease)
                 raise
         await self._start(job_id, lease, only=only, wanted=wanted)
         return await self._repository.get(job_id)
@@ -476,14 +447,14 @@ class JobManager:
             await self._repository.commit(lease, Batch(job=JobChange(state=JobState.RUNNING)))
         except Exception as error:
             if isinstance(error, HeliostatError) and not isinstance(error, (PluginError, SpecError, AttemptError)):
-                await self._release(lease)
+                await self._leases.release(lease)
                 raise
             # Nobody who runs the job could do better.
             await self._repository.commit(lease, Batch(job=JobChange(state=JobState.FAILED, error=_sentence(error))))
-            await self._release(lease)
+            await self._leases.release(lease)
             raise
         except BaseException:
-            await self._release(lease)
+            await self._leases.release(lease)
             raise
         self._runs[job_id] = run
         run.task = asyncio.create_task(self._coordinate(run))
@@ -516,7 +487,7 @@ class JobManager:
             keeper.cancel()
             try:
                 await asyncio.gather(keeper, return_exceptions=True)
-                await self._release(run.lease, run.asked)
+                await self._leases.release(run.lease, run.asked)
             finally:
                 del self._runs[job_id]
 
@@ -531,7 +502,7 @@ class JobManager:
                         run.execution.pause()
                     case Wish.CANCEL:
                         run.execution.cancel()
-                if time.monotonic() - renewed > self._lease_ttl / 3:
+                if time.monotonic() - renewed > self._leases.ttl / 3:
                     await self._repository.commit(run.lease, Batch())
                     renewed = time.monotonic()
             except RepositoryUnavailable as error:
@@ -548,20 +519,18 @@ class JobManager:
             return await self.get(job_id)
         while True:
             status = await self.get(job_id)
-            if status.state is _WISHED[wish]:
+            if status.state is WISHED[wish]:
                 return status  # whoever asks twice, or too late, has what was asked for
-            if not _can_grant(wish, status.state):
-                raise WrongState(
-                    f"job {job_id} is {status.state}; only a pending or running job can be {_WISHED[wish]}"
-                )
+            if not can_grant(wish, status.state):
+                raise WrongState(f"job {job_id} is {status.state}; only a pending or running job can be {WISHED[wish]}")
             try:
-                lease = await self._acquire(job_id)
+                lease = await self._leases.acquire(job_id)
             except LeaseHeld:
                 status = await self._repository.wish(job_id, wish)
                 if status.wish is not None and status.coordinator is not None:
                     return status
             else:  # nobody runs it
-                await self._release(lease, wish)
+                await self._leases.release(lease, wish)
 
     async def _is_to_end(self, run: _Run) -> bool:
         """Whether somebody has asked for it; then it ends without waiting for running chunks."""
@@ -574,29 +543,12 @@ class JobManager:
             run.execution.pause(now=True)
         return wish is not None or run.execution.stopping is not None
 
-    async def _release(self, lease: Lease, wish: Wish | None = None) -> None:
-        """Give the lease back, and before that grant the wish, and those that came too late for anybody else."""
-        try:
-            while True:
-                if wish is not None and _can_grant(wish, (await self._repository.get(lease.job_id)).state):
-                    await self._repository.commit(lease, Batch(job=JobChange(state=_WISHED[wish])))
-                wish = await self._repository.release(lease, heard=wish)
-                if wish is None:
-                    return
-        except HeliostatError as error:  # it runs out by itself
-            logger.debug("job %s: %s", lease.job_id, error)
-
 
 def _checked(spec: JobSpec, options: JobExecutionOptions) -> JobSettings:
     """What outlives the process of the options. Raises SpecError for these and the specification."""
     validate(spec, job_dir=options.job_dir)
     chunk_indexes(spec, options.only_chunks or ())
     return options.settings()
-
-
-def _can_grant(wish: Wish, state: JobState) -> bool:
-    """Whether a job that nobody runs, and is in this state, changes by it."""
-    return state in _ACTIVE or (wish is Wish.CANCEL and state is JobState.PAUSED)
 
 
 def _sentence(error: Exception) -> str:
