@@ -805,11 +805,10 @@ class JobRepositoryContract(Contract):
     async def test_a_new_coordinator_starts_without_a_wish(self, here: JobRepository, there: JobRepository) -> None:
         """What was asked of one that has died is there to be read, until somebody takes over."""
         await here.create(job_of())
-        await here.acquire("job", "me", SHORT)
+        await here.acquire("job", "me", LONG)
         await there.wish("job", Wish.CANCEL)
-        await until_nobody_coordinates(there)
         assert (await there.get("job")).wish is Wish.CANCEL
-        lease = await here.acquire("job", "you", LONG)
+        lease = await here.acquire("job", "you", LONG, dead="me")
         assert await here.poll(lease) is None
         assert (await there.get("job")).wish is None
 

@@ -175,6 +175,7 @@ def test_several_studios_on_one_database_run_each_job_once_and_tell_the_same(
         )
     for name in names:
         first.until(name, "completed")
+        until(lambda name=name: first.get(name).json().get("coordinator") is None)  # all of it has been written then
         assert first.get(name).json() == second.get(name).json()
         assert first.events(name) == second.events(name)
     assert sorted((first.folder / "begun").read_text().split()) == [str(index) for index in range(6)]

@@ -33,14 +33,16 @@ class Timeline(Canvas[Bar], component="attempt_timeline.js"):
         self._origin = 0.0
         self._drawn = float("-inf")
         self._now = 0.0
+        self._told = ""
 
-    def show(self, slots: Slots, now: float) -> None:
-        """`now`: until when those that run have run, in seconds since the epoch."""
+    def show(self, slots: Slots, now: float, told: str) -> None:
+        """`now`: until when those that run have run, in seconds since the epoch. `told`: what the timeline is of, which
+        is said when that is there."""
         is_known = slots is self._slots and self._mark is not None
         is_same = is_known and slots.changes.mark == self._mark and (now == self._now or not slots.running)
         is_soon = slots.running and time.monotonic() - self._drawn < _period(len(slots))
         if not self._is_ready:
-            self._slots, self._now = slots, now
+            self._slots, self._now, self._told = slots, now, told
             return
         if is_same or is_soon:
             return
@@ -51,6 +53,7 @@ class Timeline(Canvas[Bar], component="attempt_timeline.js"):
         else:
             self.run_method("patch", slots.first, changed, slots.count, self._after_origin(now))
         self._slots, self._mark, self._now, self._drawn = slots, slots.changes.mark, now, time.monotonic()
+        self.label(told)
 
     def _after_origin(self, now: float) -> int:
         return round(1000 * (now - self._origin))
@@ -58,7 +61,7 @@ class Timeline(Canvas[Bar], component="attempt_timeline.js"):
     def _begin(self) -> None:
         self._drawn = float("-inf")
         if self._slots is not None:
-            self.show(self._slots, self._now)
+            self.show(self._slots, self._now, self._told)
 
     def _find(self, number: int) -> Bar | None:
         return None if self._slots is None else self._slots.bar(number)
@@ -85,7 +88,5 @@ class TimelineCard:
         self._card.show(bool(slots.count))
         attempts, lanes = count(slots.first + len(slots), "attempt"), count(slots.count, "slot")
         told = f"{attempts} in {lanes}" + (f", of which the last {len(slots):,} are shown" if slots.first else "")
-        self._timeline.label(
-            f"Timeline of {told}. Arrow keys move, f and r go to the next that failed or runs, Enter opens its chunk."
-        )
-        self._timeline.show(slots, picture.now)
+        keys = "Arrow keys move, f and r go to the next that failed or runs, Enter opens its chunk."
+        self._timeline.show(slots, picture.now, f"Timeline of {told}. {keys}")
