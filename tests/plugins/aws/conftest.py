@@ -51,6 +51,7 @@ def session_cloud(moto_endpoint: str, tmp_path_factory: pytest.TempPathFactory) 
         "heliostat_aws.handler.handle",
         environment=environment,
         task_root=tmp_path_factory.mktemp("task"),
+        timeout=150.0,
         retries=0,
     ) as functions:
         yield Cloud(functions, moto_endpoint)
